@@ -1,0 +1,52 @@
+"""What a collective is: a handful of operations on buffers among ranks, each with a deadline."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Collective(Protocol):
+    """Operations that all ranks call in the same order.
+
+    Every operation gives every rank the same bits: sums are added in an order that depends on the topology and the number
+    of ranks only. A peer that is dead or silent past the deadline raises WorkerLost on every other rank.
+    """
+
+    rank: int
+    size: int
+
+    def allreduce(self, buffer: np.ndarray) -> None:
+        """Sum ``buffer`` (1-d, contiguous, float32, float64 or int64) over the ranks, in place."""
+        ...
+
+    def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of sparse vectors.
+
+        Parameters
+        ----------
+        indices : ndarray of shape (m,), int32, ascending and unique
+        values : ndarray of shape (m,) or (m, k)
+            ``m`` differs from rank to rank.
+
+        Returns
+        -------
+        indices, values
+            The union's indices, ascending, and the sums.
+        """
+        ...
+
+    def broadcast(self, buffer: np.ndarray, root: int = 0) -> None:
+        """Copy the root's ``buffer`` into every rank's, in place."""
+        ...
+
+    def allgather(self, payload: bytes) -> list[bytes]:
+        """Everybody's payload (of any length), in rank order."""
+        ...
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        ...
+
+    def close(self) -> None:
+        """Release sockets and memory; safe to call twice and after an error."""
+        ...
