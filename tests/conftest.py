@@ -1,0 +1,84 @@
+"""What every test directory shares: one Spark session and one Dask client a process, and the rule for a missing engine.
+
+Tests that use a session are kept in one xdist worker (``--dist loadgroup``), so that the session is started once.
+An engine that is missing skips its tests with the reason; under continuous integration (CI is set) it fails them, so
+that they are never left out unseen.
+"""
+
+import os
+import sys
+
+import pytest
+
+from pipelines.java import java_problem
+
+# Fixtures that start something slow, and the name of the xdist group that their tests form.
+GROUPS = {"spark": "spark", "dask_client": "dask"}
+
+
+def pytest_collection_modifyitems(items):
+    """Group the tests of one engine, and put the groups first: they are the longest units of work."""
+    for item in items:
+        groups = [GROUPS[name] for name in GROUPS if name in getattr(item, "fixturenames", ())]
+        if groups and not item.get_closest_marker("xdist_group"):
+            # A test of both engines goes to Spark's process: a Dask client costs a second there, a session four.
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def unavailable(reason: str):
+    """Skip the test for ``reason``; under continuous integration fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory):
+    """A classic ``local[2]`` SparkSession, shared by all tests of this process."""
+    problem = java_problem()
+    if problem:
+        unavailable(problem)
+    # Spark's workers would otherwise be whichever python3 comes first on the path.
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        unavailable("pyspark is not installed: pip install 'dsgd[spark]'")
+    scratch = tmp_path_factory.mktemp("spark")
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("dsgd-tests")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.memory", "2g")
+        .config("spark.local.dir", str(scratch / "local"))
+        .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def dask_client(tmp_path_factory):
+    """A client of a LocalCluster of two single-threaded worker processes, shared by all tests of this process."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        unavailable("dask is not installed: pip install 'dsgd[dask]'")
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
