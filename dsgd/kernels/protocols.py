@@ -9,7 +9,6 @@ The formulas are written once, with numpy's element-wise functions, and run both
 """
 
 import numpy as np
-from numba import types
 from numba.extending import overload, register_jitable
 
 
@@ -43,7 +42,7 @@ def _register(protocol, cls, formula):
 
     @overload(protocol)
     def _implementation(loss, score, target):
-        if isinstance(loss, types.BaseNamedTuple) and loss.instance_class is cls:
+        if getattr(loss, "instance_class", None) is cls:
             return lambda loss, score, target: compiled(loss, score, target)
         return None
 
@@ -53,6 +52,42 @@ def register_loss(cls):
     _register(loss_value, cls, cls.value)
     _register(loss_gradient, cls, cls.gradient)
     _register(loss_curvature, cls, cls.curvature)
+    return cls
+
+
+def row_residual(loss, scores, target, residual):
+    """Loss of one row with k scores; writes the derivative by each score to ``residual``, of shape (k,)."""
+    return loss.residual(scores, target, residual)
+
+
+def register_row_loss(cls):
+    """Class decorator: let kernels call ``residual`` of a loss that reads all of a row's scores; returns the class."""
+    compiled = register_jitable(cls.residual)
+
+    @overload(row_residual)
+    def _implementation(loss, scores, target, residual):
+        if getattr(loss, "instance_class", None) is cls:
+            return lambda loss, scores, target, residual: compiled(loss, scores, target, residual)
+        return None
+
+    return cls
+
+
+def schedule_rate(schedule, step):
+    """Learning rate of an optimiser step; ``step`` counts the steps before it, so the first is 0."""
+    return schedule.rate(step)
+
+
+def register_schedule(cls):
+    """Class decorator: let kernels call ``rate`` of a learning-rate schedule; returns the class."""
+    compiled = register_jitable(cls.rate)
+
+    @overload(schedule_rate)
+    def _implementation(schedule, step):
+        if getattr(schedule, "instance_class", None) is cls:
+            return lambda schedule, step: compiled(schedule, step)
+        return None
+
     return cls
 
 
@@ -76,19 +111,20 @@ def penalty_flow(weight, time, l1, l2):
 def _penalty_flow(weight, time, l1, l2):
     def implementation(weight, time, l1, l2):
         kind = type(weight)
-        x = time * l2
-        if x < 1e-3:
-            decay = 1.0 - x * (1.0 - 0.5 * x)
-            mean_decay = 1.0 - 0.5 * x
+        x = kind(time * l2)
+        one = kind(1)
+        if x < kind(1e-3):
+            decay = one - x * (one - kind(0.5) * x)
+            mean_decay = one - kind(0.5) * x
         else:
             decay = np.exp(-x)
-            mean_decay = (1.0 - decay) / x
-        if l1 == 0.0:
+            mean_decay = (one - decay) / x
+        if l1 == 0:
             return kind(weight * decay)
-        size = abs(weight) * decay - l1 * time * mean_decay
-        if size <= 0.0:
-            return kind(0.0)
-        return kind(size) if weight > 0 else kind(-size)
+        size = kind(abs(weight) * decay - l1 * time * mean_decay)
+        if size <= kind(0):
+            return kind(0)
+        return size if weight > 0 else -size
 
     return implementation
 
@@ -110,7 +146,7 @@ def register_rule(cls):
 
     @overload(rule_update)
     def _update(rule, weight, first, second, gradient, rate, step, l1, l2):
-        if isinstance(rule, types.BaseNamedTuple) and rule.instance_class is cls:
+        if getattr(rule, "instance_class", None) is cls:
             return lambda rule, weight, first, second, gradient, rate, step, l1, l2: update(
                 rule, weight, first, second, gradient, rate, step, l1, l2
             )
@@ -118,7 +154,7 @@ def register_rule(cls):
 
     @overload(rule_settle)
     def _settle(rule, weight, first, second, time, step, l1, l2):
-        if isinstance(rule, types.BaseNamedTuple) and rule.instance_class is cls:
+        if getattr(rule, "instance_class", None) is cls:
             return lambda rule, weight, first, second, time, step, l1, l2: settle(
                 rule, weight, first, second, time, step, l1, l2
             )
