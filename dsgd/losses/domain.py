@@ -1,4 +1,4 @@
-"""Which targets a loss accepts, checked before training: in come a loss and targets, out goes nothing or a DataError."""
+"""Which targets a loss accepts, checked before training: in come a loss and targets, out comes at most a DataError."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ from .registry import distinct
 
 
 def describe(**meaning):
-    """Class decorator: register a loss over several scores, with the attributes that :class:`dsgd.losses.Loss` explains.
+    """Class decorator: register a loss over several scores, with the attributes that :class:`dsgd.losses.Loss` has.
 
     ``curvature_bound`` is of the largest eigenvalue of the second derivatives by a row's scores.
     """
