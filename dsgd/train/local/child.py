@@ -1,0 +1,113 @@
+"""A rank in a process of its own: ``python -m dsgd.train.local.child``, started by the local engine and by nobody else.
+
+It speaks frames with the driver over its standard input and output; what the rank itself prints goes to standard error.
+When the driver is gone the input ends, and the process removes the scratch directory and ends at once, whatever it is
+doing.
+"""
+
+import json
+import os
+import pickle
+import queue
+import shutil
+import signal
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from ...errors import ConfigError, WorkerLost
+from .. import place
+from .. import rank as ranks
+from ..engine import RankContext
+from ..rank import Failure
+from . import frames
+
+
+class Driver:
+    """The driver, as the rank sees it."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO):
+        self._source, self._sink = source, sink
+        self._lock = threading.Lock()
+        self._inbox: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
+        self.scratch = ""
+        threading.Thread(target=self._listen, daemon=True, name="dsgd-driver").start()
+
+    def _listen(self) -> None:
+        while (frame := frames.read(self._source)) is not None:
+            self._inbox.put(frame)
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        os._exit(1)  # Only this ends a rank that is in the middle of a kernel.
+
+    def send(self, tag: bytes, body: bytes = b"") -> None:
+        """Send a frame, from any thread."""
+        with self._lock:
+            frames.write(self._sink, tag, body)
+
+    def receive(self, tag: bytes, deadline: float) -> bytes:
+        """Wait for the next frame, which must have this tag."""
+        try:
+            found, body = self._inbox.get(timeout=deadline)
+        except queue.Empty:
+            raise WorkerLost(f"the other ranks were not there after {deadline:g} s") from None
+        if found != tag:
+            raise WorkerLost(f"the driver sent {found!r}, expected {tag!r}")
+        return body
+
+
+def _payload(pickled: bytes) -> Any:
+    try:
+        return pickle.loads(pickled)
+    except (AttributeError, ImportError) as error:
+        raise ConfigError(
+            f"the payload cannot be rebuilt in another process: {error}; define its classes in a module that can be"
+            " imported"
+        ) from error
+
+
+def _serve(driver: Driver) -> bytes | Failure:
+    task = json.loads(driver.receive(frames.TASK, deadline=600.0))
+    sys.path[:] = task["path"]
+    driver.scratch = task["scratch"]
+    payload = driver.receive(frames.TASK, task["deadline"])
+
+    def allgather(mine: bytes) -> list[bytes]:
+        driver.send(frames.GATHER, bytes(mine))
+        return frames.unpack(driver.receive(frames.GATHERED, task["deadline"]))
+
+    context = RankContext(
+        task["rank"],
+        task["size"],
+        host="127.0.0.1",
+        machine=place.machine(),
+        scratch=task["scratch"],
+        allgather=allgather,
+        report=lambda record: driver.send(frames.REPORT, json.dumps(record).encode()),
+        threads=task["threads"],
+    )
+    try:
+        return ranks.run(context.rank, task["function"], context, _payload(payload))
+    except ConfigError as error:
+        return ranks.failure_of(context.rank, error)
+
+
+def main() -> None:
+    """Be one rank, from the driver's first frame to the last."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # A Ctrl-C reaches the whole group; the driver then kills its ranks.
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    driver = Driver(sys.stdin.buffer, sink)
+    driver.send(frames.HELLO)
+    outcome = _serve(driver)
+    sys.stderr.flush()
+    if isinstance(outcome, Failure):
+        driver.send(frames.FAILURE, outcome.to_json().encode())
+    else:
+        driver.send(frames.RESULT, outcome)
+    sink.close()
+    os._exit(0)  # Nothing is left to do, and the listening thread is still reading.
+
+
+if __name__ == "__main__":
+    main()

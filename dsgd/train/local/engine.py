@@ -1,0 +1,164 @@
+"""The engine of one machine: ranks in threads or in processes, and an aggregate over a pool of either."""
+
+import concurrent.futures
+import functools
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from ...errors import ConfigError, WorkerLost
+from .. import place, tree
+from .. import rank as ranks
+from ..engine import RankContext, no_gang
+from ..rank import Failure
+from .processes import run_processes
+from .threads import run_alone, run_threads
+
+# A machine shares its cores out, so more ranks than cores run, only slower; past this many a core it is a mistake.
+_RANKS_A_CORE, _RANKS_ALWAYS = 4, 16
+_ATTEMPTS = 3
+
+
+class LocalEngine:
+    """Run ranks on this machine.
+
+    Parameters
+    ----------
+    processes : bool or None
+        True: each rank is a process of its own. False: each rank is a thread of this process, and payloads are passed
+        by reference (in-memory arrays are not copied; the kernels release the interpreter's lock). None: a single rank
+        runs in the calling thread, several run in processes.
+    threads : int or None
+        Threads a rank may use; None shares the machine's cores out among the ranks.
+
+    Examples
+    --------
+    >>> engine = LocalEngine(processes=False)
+    >>> engine.launch("dsgd.train.selftest:gather", [b"to", b"gether"], deadline=10.0, on_report=print)
+    [b'together', b'together']
+    >>> engine.close()
+    """
+
+    name = "local"
+
+    def __init__(self, processes: bool | None = None, threads: int | None = None):
+        if threads is not None and threads < 1:
+            raise ConfigError(f"threads must be at least 1, not {threads}")
+        self._processes = processes
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._keep: str | None = None
+
+    def slots(self) -> int:
+        """Cores of this machine that this process may use."""
+        return place.cores()
+
+    def launch(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = lambda record: None,
+    ) -> list[bytes]:
+        """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`.
+
+        More ranks than cores are let through, up to four a core (and 16 on any machine).
+        """
+        size = len(payloads)
+        most = max(_RANKS_ALWAYS, _RANKS_A_CORE * self.slots())
+        if not 1 <= size <= most:
+            raise ConfigError(f"this machine runs 1 to {most} ranks, not {size}; lower n_workers")
+        processes = size > 1 if self._processes is None else self._processes
+        threads = self._threads or max(1, self.slots() // size)
+        scratch = tempfile.mkdtemp(prefix="dsgd-")
+        try:
+            if processes:
+                return run_processes(function, payloads, deadline, on_report, scratch=scratch, threads=threads)
+            where = {"host": "127.0.0.1", "machine": place.machine(), "scratch": scratch, "threads": threads}
+            if size == 1 and self._threads is None:
+                return run_alone(function, payloads[0], on_report, **where)
+            with place.limit_threads(threads):
+                if size == 1:
+                    return run_alone(function, payloads[0], on_report, **where)
+                return run_threads(function, payloads, deadline, on_report, **where)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
+        """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
+
+        ``context.scratch`` stays until :meth:`close`, so that what one round has cached there serves the next.
+        """
+        tree.levels(len(payloads), depth)  # Refuses a wrong depth before any work.
+        workers = min(self.slots(), len(payloads))
+        with self._lock:
+            self._keep = self._keep or _kept_directory(self)
+        threads = self._threads or max(1, self.slots() // workers)
+        task = functools.partial(_leaf, function, size=len(payloads), scratch=self._keep, threads=threads)
+        pool = _in_processes if self._processes else _in_threads
+        with place.limit_threads(threads):
+            outcomes = pool(task, payloads, workers)
+        return tree.reduce(ranks.results(outcomes), ranks.find(combine), depth)
+
+    def close(self) -> None:
+        """Remove what aggregates have cached."""
+        with self._lock:
+            if self._keep is not None:
+                shutil.rmtree(self._keep, ignore_errors=True)
+                self._keep = None
+
+    def __enter__(self) -> "LocalEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _kept_directory(engine: LocalEngine) -> str:
+    path = tempfile.mkdtemp(prefix="dsgd-")
+    weakref.finalize(engine, shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def _leaf(function: str, index: int, payload: Any, size: int, scratch: str, threads: int) -> bytes | Failure:
+    context = RankContext(
+        index,
+        size,
+        host="127.0.0.1",
+        machine=place.machine(),
+        scratch=scratch,
+        allgather=no_gang,
+        threads=threads,
+    )
+    return ranks.run(index, function, context, payload)
+
+
+def _in_threads(task: Callable[..., bytes | Failure], payloads: Sequence[Any], workers: int) -> list[bytes | Failure]:
+    if workers == 1:
+        return [task(index, payload) for index, payload in enumerate(payloads)]
+    with concurrent.futures.ThreadPoolExecutor(workers, "dsgd-leaf") as pool:
+        futures = [pool.submit(task, index, payload) for index, payload in enumerate(payloads)]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()  # On an interrupt: those that wait must not start.
+
+
+def _in_processes(task: Callable[..., bytes | Failure], payloads: Sequence[Any], workers: int) -> list[bytes | Failure]:
+    """Run in joblib's pool, whose processes stay between rounds and never run the user's script again."""
+    jobs = [joblib.delayed(task)(index, payload) for index, payload in enumerate(payloads)]
+    for attempt in range(_ATTEMPTS):
+        try:
+            # Arrays are not mapped from files: mapped ones would be read-only, which compiled kernels do not take.
+            return joblib.Parallel(n_jobs=workers, backend="loky", max_nbytes=None)(jobs)
+        except TerminatedWorkerError as error:
+            lost = f"a process of the pool died {attempt + 1} times in a row: {error}"
+    raise WorkerLost(lost)

@@ -1,0 +1,49 @@
+"""Frames between the driver and a rank's process: a tag of one byte, a length, and the body."""
+
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+
+HELLO, TASK, GATHER, GATHERED, REPORT, RESULT, FAILURE = b"H", b"T", b"g", b"G", b"r", b"R", b"F"
+
+_HEADER = struct.Struct("<cQ")
+_LENGTH = struct.Struct("<Q")
+
+
+def write(stream: BinaryIO, tag: bytes, body: bytes = b"") -> None:
+    """Write one frame and flush it."""
+    stream.write(_HEADER.pack(tag, len(body)))
+    stream.write(body)
+    stream.flush()
+
+
+def read(stream: BinaryIO) -> tuple[bytes, bytes] | None:
+    """Read one frame; None when the other side has closed, be it in the middle of a frame."""
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    tag, length = _HEADER.unpack(header)
+    body = stream.read(length)
+    return (tag, body) if len(body) == length else None
+
+
+def pack(parts: Sequence[bytes]) -> bytes:
+    """Put byte strings into one.
+
+    Examples
+    --------
+    >>> unpack(pack([b"a", b"", b"bcd"]))
+    [b'a', b'', b'bcd']
+    """
+    return b"".join(piece for part in parts for piece in (_LENGTH.pack(len(part)), part))
+
+
+def unpack(body: bytes) -> list[bytes]:
+    """Take apart what :func:`pack` put together."""
+    parts, position = [], 0
+    while position < len(body):
+        (length,) = _LENGTH.unpack_from(body, position)
+        position += _LENGTH.size
+        parts.append(body[position : position + length])
+        position += length
+    return parts
