@@ -99,8 +99,8 @@ class Softmax(NamedTuple):
 
     def value(loss, scores, target):
         """Loss of every row; scores of shape (n, k), target of shape (n,)."""
-        rows = np.arange(len(scores))
-        return logsumexp(scores, axis=1) - scores[rows, target.astype(np.intp)]
+        own = np.take_along_axis(scores, np.asarray(target).astype(np.intp)[:, None], axis=1)
+        return logsumexp(scores - own, axis=1)  # subtracting first keeps small losses of large scores
 
     def residual(loss, scores, target, residual):
         return softmax_residual(scores, target, residual)
