@@ -1,0 +1,1 @@
+"""The project against its peers: same data, same cores, same run, reported as ratios."""

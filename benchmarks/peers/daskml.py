@@ -1,0 +1,77 @@
+"""dask-ml: from the Parquet path to a converged LogisticRegression on two Dask workers of one thread each.
+
+Timed: reading into worker memory and fitting with L-BFGS, the fastest of dask-ml's solvers here. dask-ml has no sparse
+design matrix from Parquet, so the click set's strings are hashed into SciPy rows by scikit-learn's FeatureHasher, as
+dask-ml's own does, and handed over in the ``sparse`` package's format, which its solvers accept.
+"""
+
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pyarrow.parquet as pq
+import sparse
+from dask_ml.linear_model import LogisticRegression
+from distributed import Client, LocalCluster, wait
+from sklearn.feature_extraction import FeatureHasher
+
+from ..click import NUMBER_NAMES, STRING_NAMES
+from ..data import dense_names
+from ..measure import Sample, Stopwatch, log_loss
+
+HASHED_FEATURES = 2**20
+
+
+def cluster(workers: int) -> Client:
+    """Client of a LocalCluster with one thread a worker."""
+    local = LocalCluster(
+        n_workers=workers, threads_per_worker=1, memory_limit="6GB", dashboard_address=None, host="127.0.0.1"
+    )
+    return Client(local)
+
+
+def dense_rows(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features (n, 100) float32 and labels of one file of the dense set."""
+    table = pq.read_table(path, use_threads=False)
+    return np.column_stack([table[name].to_numpy() for name in dense_names()]), table["label"].to_numpy()
+
+
+def click_rows(path: str) -> tuple[sparse.GCXS, np.ndarray]:
+    """Features (n, 2**20) sparse and labels of one file of the click set."""
+    table = pq.read_table(path, read_dictionary=STRING_NAMES, use_threads=False)
+    numbers = [table[name].to_numpy().tolist() for name in NUMBER_NAMES]
+    strings = [[f"{name}={value}" for value in table[name].to_pylist()] for name in STRING_NAMES]
+    names = [*NUMBER_NAMES, *STRING_NAMES]
+    rows = (
+        [(name, value) if j < len(NUMBER_NAMES) else (value, 1.0) for j, (name, value) in enumerate(zip(names, row))]
+        for row in zip(*numbers, *strings)
+    )
+    hashed = FeatureHasher(HASHED_FEATURES, input_type="pair", dtype=np.float32, alternate_sign=False).transform(rows)
+    return sparse.GCXS.from_scipy_sparse(hashed), table["label"].to_numpy()
+
+
+def fit(client: Client, directory: Path, rows_of, width: int, strength: float) -> Sample:
+    """Read ``directory/train`` on the workers, fit with ``C=strength``; evaluate on ``test``."""
+    clock = Stopwatch()
+    with clock.running():
+        X, y = _read(client, directory / "train", rows_of, width)
+        model = LogisticRegression(solver="lbfgs", C=strength, max_iter=100)
+        model.fit(X, y)
+    X_test, y_test = rows_of(str(directory / "test" / "part-0.parquet"))
+    score = X_test @ np.asarray(model.coef_).ravel() + model.intercept_
+    return Sample(clock.seconds, log_loss(np.asarray(score).ravel(), y_test), {"C": strength})
+
+
+def _read(client: Client, directory: Path, rows_of, width: int) -> tuple[da.Array, da.Array]:
+    """The files as one dask array, a chunk a file, loaded on the workers."""
+    features, labels = [], []
+    meta = np.empty((0, width), np.float32)
+    for path in sorted(directory.glob("*.parquet")):
+        n = pq.read_metadata(path).num_rows
+        part = dask.delayed(rows_of, nout=2)(str(path))
+        features.append(da.from_delayed(part[0], (n, width), np.float32, meta=meta))
+        labels.append(da.from_delayed(part[1], (n,), np.int32))
+    X, y = client.persist([da.concatenate(features), da.concatenate(labels)])
+    wait([X, y], timeout=300)
+    return X, y

@@ -1,0 +1,66 @@
+"""The losses once more, in plain float64 numpy, written from their definitions and sharing nothing with dsgd.
+
+Each function takes scores and targets and returns the loss of every row and its derivative by the score. Binary targets are
+-1 and +1, classes 0 .. k-1.
+"""
+
+import numpy as np
+from scipy.special import expit, log_softmax, softmax
+
+
+def log_loss(score, y):
+    """log(1 + exp(-y s))."""
+    return np.logaddexp(0, -y * score), -y * expit(-y * score)
+
+
+def squared_hinge(score, y):
+    """max(0, 1 - y s)^2."""
+    slack = np.maximum(0, 1 - y * score)
+    return slack**2, -2 * y * slack
+
+
+def modified_huber(score, y):
+    """max(0, 1 - y s)^2 for y s >= -1, else -4 y s."""
+    margin = y * score
+    slack = np.maximum(0, 1 - margin)
+    linear = margin < -1
+    return np.where(linear, -4 * margin, slack**2), np.where(linear, -4 * y, -2 * y * slack)
+
+
+def squared_error(score, y):
+    """(s - y)^2 / 2."""
+    error = score - y
+    return error**2 / 2, error
+
+
+def huber(score, y, epsilon=0.1):
+    """(s - y)^2 / 2 within epsilon of y, beyond it the tangent."""
+    error = score - y
+    far = np.abs(error) > epsilon
+    value = np.where(far, epsilon * np.abs(error) - epsilon**2 / 2, error**2 / 2)
+    return value, np.clip(error, -epsilon, epsilon)
+
+
+def poisson(score, y):
+    """exp(s) - y s: half the Poisson deviance, less what does not depend on s."""
+    mean = np.exp(score)
+    return mean - y * score, mean - y
+
+
+def gamma(score, y):
+    """s + y exp(-s): half the gamma deviance, less what does not depend on s."""
+    ratio = y * np.exp(-score)
+    return score + ratio, 1 - ratio
+
+
+def multinomial(score, y):
+    """Negative log of the softmax probability of class y; scores (n, k)."""
+    rows = np.arange(len(y))
+    slope = softmax(score, axis=1)
+    slope[rows, y] -= 1
+    return -log_softmax(score, axis=1)[rows, y], slope
+
+
+LOSSES = {
+    f.__name__: f for f in (log_loss, squared_hinge, modified_huber, squared_error, huber, poisson, gamma, multinomial)
+}
