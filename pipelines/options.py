@@ -10,7 +10,10 @@ from typing import Any
 
 import click
 
-_FILTER = re.compile(r"^\s*(?P<column>.+?)\s*(?P<op><=|>=|==|!=|<|>|=|\bnot in\b|\bin\b)\s*(?P<value>.+?)\s*$")
+_FILTER = re.compile(
+    r"""^\s*(?P<column>'[^']+'|"[^"]+"|[^\s<>=!]+)\s*"""  # a name with spaces wants quotes
+    r"""(?P<op><=|>=|==|!=|<|>|=|\bnot\ in\b|\bin\b)\s*(?P<value>.+?)\s*$"""
+)
 
 
 class ColumnList(click.ParamType):
