@@ -1,0 +1,276 @@
+"""The Dask engine: gangs of ranks pinned to workers, and a tree of futures for aggregates."""
+
+import collections
+import contextlib
+import os
+import pickle
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import distributed
+
+from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.train import place, tree, versions
+from dsgd.train import rank as ranks
+
+from . import worker
+from .gang import Gang, Mail, bounded, turn
+
+_SHIP = (
+    "Every worker needs the same dsgd (and dask_ext) as the client: install it in the workers' environment, for example"
+    " with client.register_plugin(distributed.PipInstall([...])), or in their image."
+)
+# Payloads above this many bytes are sent to their worker as data, not inside the task.
+_LARGE = 1 << 20
+
+
+class DaskEngine:
+    """Run ranks on the workers of a Dask cluster.
+
+    One rank a worker process: the threads of the worker belong to its rank. When more ranks than workers are asked for,
+    a worker takes several, one a thread at most.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        A synchronous client; None takes the current one, or else starts a LocalCluster of one single-threaded worker a
+        core, which :meth:`close` closes.
+    workers : sequence of str or None
+        Addresses of the workers that may be used; None for all.
+    turn_deadline : float
+        Seconds that a fit waits for other fits to leave its workers.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> client = Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None)
+    >>> engine = DaskEngine(client)
+    >>> engine.launch("dsgd.train.selftest:gather", [b"to", b"gether"], deadline=30.0, on_report=print)
+    [b'together', b'together']
+    >>> engine.close()
+    >>> client.close()
+    """
+
+    name = "dask"
+
+    def __init__(
+        self,
+        client: distributed.Client | None = None,
+        workers: Sequence[str] | None = None,
+        turn_deadline: float = 3600.0,
+    ):
+        self._owned = contextlib.ExitStack()
+        self._client = client if client is not None else self._any_client()
+        if self._client.asynchronous:
+            raise ConfigError(
+                "DaskEngine needs a synchronous client; found one with asynchronous=True, or a call from the event"
+                " loop's thread; pass Client(address)"
+            )
+        self._workers = None if workers is None else list(workers)
+        self._turn_deadline = turn_deadline
+        self._name = uuid.uuid4().hex
+
+    def _any_client(self) -> distributed.Client:
+        try:
+            return distributed.default_client()
+        except ValueError:  # There is none.
+            cluster = distributed.LocalCluster(
+                n_workers=place.cores(), threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            )
+            self._owned.enter_context(cluster)
+            return self._owned.enter_context(distributed.Client(cluster))
+
+    def _threads(self) -> dict[str, int]:
+        """Threads of each worker that may be used, by address."""
+        present = dict(sorted(self._client.nthreads().items()))
+        if self._workers is None:
+            return present
+        missing = sorted(set(self._workers) - set(present))
+        if missing:
+            raise ConfigError(f"the cluster has no workers {missing}; it has {list(present)}")
+        return {address: present[address] for address in sorted(self._workers)}
+
+    def slots(self) -> int:
+        """Workers of the cluster now: one rank each."""
+        return len(self._threads())
+
+    def launch(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = lambda record: None,
+    ) -> list[bytes]:
+        """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
+        addresses, threads = _place(len(payloads), self._threads())
+        with turn(self._client, sorted(set(addresses)), self._turn_deadline):
+            probes = self._probe(sorted(set(addresses)), deadline)
+            orders = _orders(function, addresses, probes, threads, deadline, Mail.of(self._client).topic)
+            return self._run(orders, addresses, payloads, on_report)
+
+    def _run(
+        self,
+        orders: Sequence[worker.Orders],
+        addresses: Sequence[str],
+        payloads: Sequence[Any],
+        on_report: Callable[[dict], None],
+    ) -> list[bytes]:
+        fit = orders[0].fit
+        try:
+            with Mail.of(self._client).box(fit) as box:
+                shipped = [self._ship(payload, address) for payload, address in zip(payloads, addresses, strict=True)]
+                return Gang(self._client, orders, addresses).run(shipped, box, on_report)
+        except BaseException:
+            # A rank that was killed has left its directory: whoever is left on its machine removes it.
+            for path in sorted({order.scratch for order in orders}):
+                bounded(lambda path=path: self._client.run(worker.sweep, path, on_error="ignore"))  # type: ignore[misc]
+            raise
+        finally:
+            bounded(distributed.Variable(worker.meeting(fit), client=self._client).delete)
+            bounded(distributed.Queue(worker.meeting(fit), client=self._client).close)
+
+    def _ship(self, payload: Any, address: str) -> "bytes | distributed.Future":
+        pickled = pickle.dumps(payload, protocol=5)
+        if len(pickled) <= _LARGE:
+            return pickled
+        return self._client.scatter(pickled, workers=[address], hash=False)
+
+    def _probe(self, addresses: Sequence[str], deadline: float) -> dict[str, worker.Probe]:
+        """Ask each worker what it has, which also shows that it has a free thread."""
+        asked = {
+            address: self._client.submit(worker.probe, workers=[address], allow_other_workers=False, pure=False)
+            for address in addresses
+        }
+        limit = time.monotonic() + deadline
+        found: dict[str, worker.Probe] = {}
+        try:
+            for address, future in asked.items():
+                found[address] = future.result(timeout=max(0.1, limit - time.monotonic()))
+        except TimeoutError:
+            raise WorkerLost(
+                f"the worker {address} had no free thread after {deadline:g} s: it is busy with other tasks, or frozen"
+            ) from None
+        except ImportError as error:
+            raise ConfigError(f"the worker {address} cannot import what a rank needs: {error}. {_SHIP}") from error
+        finally:
+            bounded(lambda: self._client.cancel(list(asked.values())))
+        driver = versions.installed()
+        for address, answer in found.items():
+            versions.compare(driver, answer.versions, f"the worker {address}", _SHIP)
+        return found
+
+    def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
+        """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
+
+        Tasks run on any worker and are run again by Dask when theirs dies. ``context.scratch`` is the worker's own and
+        stays until :meth:`close`.
+        """
+        shape, threads = tree.levels(len(payloads), depth), self._threads()
+        if not threads:
+            raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
+        pinned: dict[str, Any] = {"workers": list(threads)} if self._workers is not None else {}
+        shared = self._share(payloads)
+        level = [
+            self._client.submit(
+                worker.run_leaf, function, shared, index, len(payloads), self._name, 1, pure=False, **pinned
+            )
+            for index in range(len(payloads))
+        ]
+        submitted = list(level)
+        try:
+            for groups in shape:
+                level = [
+                    self._client.submit(worker.run_fold, combine, level[start:stop], pure=False, **pinned)
+                    for start, stop in groups
+                ]
+                submitted += level
+            return ranks.results([self._fetch(level[0])])[0]
+        finally:
+            bounded(lambda: self._client.cancel(submitted))
+
+    def _share(self, payloads: Sequence[Any]) -> "bytes | distributed.Future":
+        """Ship all payloads as one, so that what they share (the weights, say) travels once a worker."""
+        pickled = pickle.dumps(list(payloads), protocol=5)
+        return pickled if len(pickled) <= _LARGE else self._client.scatter(pickled, broadcast=True, hash=False)
+
+    def _fetch(self, future: distributed.Future) -> Any:
+        try:
+            return future.result()
+        except DSGDError:
+            raise
+        except ImportError as error:
+            raise ConfigError(f"a worker cannot import what a task needs: {error}. {_SHIP}") from error
+        except (distributed.KilledWorker, distributed.CancelledError, OSError) as error:
+            raise WorkerLost(f"Dask gave up a task of the aggregate: {error}") from error
+
+    def close(self) -> None:
+        """Remove what aggregates have cached, and close the cluster if this engine started it."""
+        if self._client.status == "running":
+            bounded(lambda: self._client.run(worker.sweep_kept, self._name, on_error="ignore"))
+        self._owned.close()
+
+    def __enter__(self) -> "DaskEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _place(size: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+    """Choose the worker of every rank, in turns over the workers while they have threads, and each rank's threads.
+
+    Examples
+    --------
+    >>> _place(3, {"a": 4, "b": 1})
+    (['a', 'a', 'b'], {'a': 2, 'b': 1})
+    """
+    most = sum(threads.values())
+    if not 1 <= size <= most:
+        raise ConfigError(
+            f"the cluster runs 1 to {most} ranks ({len(threads)} workers with {most} threads), not {size}; lower"
+            " n_workers, or add workers"
+        )
+    taken: collections.Counter[str] = collections.Counter()
+    while taken.total() < size:
+        for address, most in threads.items():
+            if taken.total() < size and taken[address] < most:
+                taken[address] += 1
+    addresses = [address for address in threads for _ in range(taken[address])]
+    return addresses, {address: threads[address] // count for address, count in taken.items() if count}
+
+
+def _orders(
+    function: str,
+    addresses: Sequence[str],
+    probes: dict[str, worker.Probe],
+    threads: dict[str, int],
+    deadline: float,
+    topic: str,
+) -> list[worker.Orders]:
+    fit = uuid.uuid4().hex
+    here = collections.defaultdict(list)
+    for rank, address in enumerate(addresses):
+        here[probes[address].machine].append(rank)
+    result = []
+    for rank, address in enumerate(addresses):
+        neighbours = here[probes[address].machine]
+        # The ranks of a machine share the directory of the first of them.
+        directory = os.path.join(probes[addresses[neighbours[0]]].directory, f"dsgd-{fit}")
+        result.append(
+            worker.Orders(
+                fit,
+                rank,
+                len(addresses),
+                function,
+                probes[address].process,
+                directory,
+                tuple(neighbours),
+                threads[address],
+                deadline,
+                topic,
+            )
+        )
+    return result

@@ -1,0 +1,201 @@
+"""A gang of ranks on Dask's workers, as the driver sees it: whose turn it is, who lives, what they say, how they end."""
+
+import contextlib
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import distributed
+
+from dsgd.errors import ConfigError, WorkerLost
+from dsgd.train import rank as ranks
+from dsgd.train.rank import LOST, Failure
+
+from . import worker
+
+# Seconds: between two looks at the workers; for a cause to arrive after its consequence; for the scheduler to be
+# silent; for the last reports to arrive after the results; for a result to travel.
+_LOOK, _GRACE, _SILENT, _LAST_REPORTS, _TRAVEL = 1.0, 3.0, 60.0, 2.0, 600.0
+
+
+@contextlib.contextmanager
+def turn(client: distributed.Client, addresses: Sequence[str], deadline: float) -> Iterator[None]:
+    """Hold the workers for one fit, so that two gangs never wait for each other's threads.
+
+    A lease on the scheduler per worker, taken in the order of the addresses; the leases of a driver that dies expire.
+    """
+    limit = time.monotonic() + deadline
+    with contextlib.ExitStack() as held:
+        for address in sorted(addresses):
+            lease = distributed.Semaphore(1, f"dsgd-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
+            if not lease.acquire(timeout=max(0.1, limit - time.monotonic())):
+                raise ConfigError(
+                    f"other fits have held the worker {address} for {deadline:g} s; wait for them, give this fit workers"
+                    " of its own (DaskEngine(workers=...)), or let it wait longer (turn_deadline=...)"
+                )
+            held.callback(lease.release)
+        yield
+
+
+class Mail:
+    """Reports of all fits of one client: one topic on the scheduler, so that nothing piles up there with the fits."""
+
+    _of: "ClassVar[weakref.WeakKeyDictionary[distributed.Client, Mail]]" = weakref.WeakKeyDictionary()
+    _lock: ClassVar = threading.Lock()
+
+    def __init__(self, client: distributed.Client):
+        self.topic = f"dsgd-reports-{client.id}"
+        self._boxes: dict[str, queue.SimpleQueue] = {}
+        client.subscribe_topic(self.topic, self._sort)
+
+    @classmethod
+    def of(cls, client: distributed.Client) -> "Mail":
+        """The mail of a client, opened on first use."""
+        with cls._lock:
+            if client not in cls._of:
+                cls._of[client] = cls(client)
+            return cls._of[client]
+
+    def _sort(self, event: tuple[float, dict]) -> None:
+        letter = event[1]
+        box = self._boxes.get(letter["fit"])
+        if box is not None:
+            box.put(letter["record"])
+
+    @contextlib.contextmanager
+    def box(self, fit: str) -> "Iterator[queue.SimpleQueue]":
+        """The reports of one fit, while it runs."""
+        self._boxes[fit] = queue.SimpleQueue()
+        try:
+            yield self._boxes[fit]
+        finally:
+            del self._boxes[fit]
+
+
+class Watch:
+    """Looks after the workers from a thread of its own: a task that is pinned to a dead worker would wait for ever."""
+
+    def __init__(self, client: distributed.Client, addresses: Sequence[str]):
+        self._client = client
+        self._addresses = set(addresses)
+        self._stop = threading.Event()
+        self._lost: set[str] = set()
+        self._heard = time.monotonic()
+        self._thread = threading.Thread(target=self._look, daemon=True, name="dsgd-watch")
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._stop.wait(_LOOK):
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # No answer now: the silence is what counts.
+                self._lost |= self._addresses - set(self._client.nthreads())
+                self._heard = time.monotonic()
+
+    def lost(self) -> set[str]:
+        """Workers that have left; raises WorkerLost when the scheduler itself says nothing."""
+        if time.monotonic() - self._heard > _SILENT:
+            raise WorkerLost(f"Dask's scheduler has not answered for {_SILENT:g} s")
+        return set(self._lost)
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join(timeout=_LOOK)
+
+
+def bounded(action: Callable[[], Any], deadline: float = 10.0) -> None:
+    """Do something that a frozen worker may block, for a limited time, and whatever comes of it: tidying up only."""
+
+    def body() -> None:
+        with contextlib.suppress(OSError, ValueError, RuntimeError, TimeoutError):
+            action()
+
+    thread = threading.Thread(target=body, daemon=True, name="dsgd-tidy")
+    thread.start()
+    thread.join(deadline)
+
+
+class Gang:
+    """Ranks that have been submitted, until all have ended or one has failed."""
+
+    def __init__(self, client: distributed.Client, all_orders: Sequence[worker.Orders], addresses: Sequence[str]):
+        self._client = client
+        self._orders = all_orders
+        self._addresses = addresses
+        self._outcomes: dict[int, bytes | Failure] = {}
+        self._sent = 0
+        self._received = 0
+
+    def run(self, payloads: Sequence[Any], box: queue.SimpleQueue, on_report: Callable[[dict], None]) -> list[bytes]:
+        """Run to the end, which is the results of all or the first cause of a failure."""
+        futures = {}
+        watch = Watch(self._client, self._addresses)
+        try:
+            for orders, address, payload in zip(self._orders, self._addresses, payloads, strict=True):
+                futures[self._submit(orders, address, payload)] = orders.rank
+            self._follow(futures, watch, lambda: self._drain(box, on_report))
+        finally:
+            watch.stop()
+            # Withdraws what still runs: its ranks see it in context.fallen(). Also on an interrupt.
+            bounded(lambda: self._client.cancel(list(futures), force=True))
+        self._wait_for_reports(lambda: self._drain(box, on_report))
+        return ranks.results(self._outcomes[orders.rank] for orders in self._orders)
+
+    def _submit(self, orders: worker.Orders, address: str, payload: Any) -> distributed.Future:
+        return self._client.submit(
+            worker.run_rank,
+            orders,
+            payload,
+            key=orders.key,
+            workers=[address],
+            allow_other_workers=False,
+            retries=0,
+            pure=False,
+        )
+
+    def _follow(self, futures: dict[distributed.Future, int], watch: Watch, drain: Callable[[], None]) -> None:
+        pending, giving_up = set(futures), float("inf")
+        while pending:
+            drain()
+            done: set[distributed.Future] = set()
+            with contextlib.suppress(TimeoutError):
+                done, pending = distributed.wait(list(pending), timeout=0.25, return_when="FIRST_COMPLETED")
+            for future in done:
+                self._outcomes[futures[future]] = self._outcome(future, futures[future])
+            self._bury(watch.lost())
+            failures = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Failure)]
+            if failures:
+                giving_up = min(giving_up, time.monotonic() + _GRACE)
+                if time.monotonic() >= giving_up or any(failure.severity < 2 for failure in failures):
+                    ranks.raise_first(failures)
+
+    def _outcome(self, future: distributed.Future, rank: int) -> bytes | Failure:
+        if future.status != "finished":
+            reason = future.exception(timeout=_TRAVEL) if future.status == "error" else future.status
+            return Failure(rank, LOST, f"Dask lost the task of rank {rank}: {reason}")
+        try:
+            outcome, sent = future.result(timeout=_TRAVEL)
+        except (TimeoutError, OSError, distributed.CancelledError) as error:
+            return Failure(rank, LOST, f"the result of rank {rank} was lost on its way: {error!r}")
+        self._sent += sent
+        return outcome
+
+    def _bury(self, lost: set[str]) -> None:
+        for orders, address in zip(self._orders, self._addresses, strict=True):
+            if address in lost and orders.rank not in self._outcomes:
+                message = f"the worker {address} of rank {orders.rank} has left the cluster, or was killed"
+                self._outcomes[orders.rank] = Failure(orders.rank, LOST, message)
+
+    def _drain(self, box: queue.SimpleQueue, on_report: Callable[[dict], None]) -> None:
+        while not box.empty():
+            self._received += 1
+            on_report(box.get())
+
+    def _wait_for_reports(self, drain: Callable[[], None]) -> None:
+        limit = time.monotonic() + _LAST_REPORTS
+        drain()
+        while self._received < self._sent and time.monotonic() < limit:
+            time.sleep(0.01)
+            drain()
