@@ -20,7 +20,7 @@ class AUC(Metric):
 
     The area is exact when no bin holds scores of both classes that differ; otherwise it is off by at most
     :meth:`error_bound`, and by far less once the scores spread over many bins: the error falls with the square of a
-    bin's width, the bound with the width. Scores that spread over a few bins only (0.05 around -4, say) are the hard case:
+    bin's width, the bound with the width. Scores within a few bins (a spread of 0.05 around -4, say) are hard:
     there it is some thousandths.
     """
 
