@@ -20,7 +20,7 @@ from .spec import FeatureSpec
 from .where import Where
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Split:
     """Some rows of one row group.
 
@@ -35,6 +35,8 @@ class Split:
         Number of rows, before filters.
     first_row : int
         Row of the file that the row group begins with.
+    index : int
+        Number of the row group within the dataset: the place in the seed tree from which its rows' shuffle is drawn.
     partition : tuple of (str, value)
         Values of the Hive partition columns.
     """
@@ -44,7 +46,13 @@ class Split:
     start: int
     rows: int
     first_row: int = 0
+    index: int = 0
     partition: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What splits are sorted by."""
+        return self.index, self.start
 
     def cut(self, pieces: int) -> list["Split"]:
         """Divide into ``pieces`` ranges of nearly equal numbers of rows, leaving out empty ones."""
@@ -89,7 +97,8 @@ class Dataset(ABC):
     ) -> Iterator[Block]:
         """Yield a split's rows encoded, at most ``batch_rows`` at a time, each block's rows permuted by ``shuffle``."""
         for batch, where in self.read_located(split, batch_rows, threads):
-            yield encoder(batch, where, shuffle)
+            if batch.num_rows:
+                yield encoder(batch, where, shuffle)
 
     def only(self, splits: Sequence[Split]) -> tuple["Dataset", list[Split]]:
         """Return what a worker needs for its splits: data in memory is cut down to their rows, files travel as names."""
@@ -116,11 +125,12 @@ def assign(splits: Sequence[Split], size: int) -> list[list[Split]]:
 
     Examples
     --------
-    >>> shares = assign([Split("a", 0, 0, 600), Split("a", 1, 0, 300), Split("b", 0, 0, 300)], 2)
+    >>> splits = [Split("a", 0, 0, 600), Split("a", 1, 0, 300, 600, 1), Split("b", 0, 0, 300, 0, 2)]
+    >>> shares = assign(splits, 2)
     >>> [sum(split.rows for split in share) for share in shares]
     [600, 600]
     """
-    splits = sorted(split for split in splits if split.rows)
+    splits = sorted((split for split in splits if split.rows), key=_place)
     if not splits:
         return [[] for _ in range(size)]
     average = sum(split.rows for split in splits) / size
@@ -130,7 +140,11 @@ def assign(splits: Sequence[Split], size: int) -> list[list[Split]]:
         shares = _largest_first([p for s in splits for p in s.cut(int(np.ceil(s.rows / piece)))], size)
         if _heaviest(shares) > 1.1 * average + 1:
             shares = _largest_first([p for s in splits for p in s.cut(size)], size)
-    return [_join(sorted(share)) for share in shares]
+    return [_join(sorted(share, key=_place)) for share in shares]
+
+
+def _place(split: Split) -> tuple[int, int]:
+    return split.place
 
 
 def _heaviest(shares) -> int:
@@ -140,7 +154,7 @@ def _heaviest(shares) -> int:
 def _largest_first(splits: Sequence[Split], size: int) -> list[list[Split]]:
     shares: list[list[Split]] = [[] for _ in range(size)]
     load = np.zeros(size, np.int64)
-    for split in sorted(splits, key=lambda s: (-s.rows, s)):
+    for split in sorted(splits, key=lambda s: (-s.rows, s.place)):
         rank = int(load.argmin())
         shares[rank].append(split)
         load[rank] += split.rows
@@ -152,7 +166,7 @@ def _join(share: list[Split]) -> list[Split]:
     joined: list[Split] = []
     for split in share:
         last = joined[-1] if joined else None
-        if last and (last.path, last.row_group, last.start + last.rows) == (split.path, split.row_group, split.start):
+        if last and (last.index, last.start + last.rows) == split.place:
             joined[-1] = replace(last, rows=last.rows + split.rows)
         else:
             joined.append(split)

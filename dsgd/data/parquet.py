@@ -7,6 +7,7 @@ workers, each of which opens the files itself.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +29,9 @@ from .where import Where
 # Rows that are looked at for the length of a vector column.
 _PEEK = 1024
 _FOOTER_THREADS = 8
+# The columns of a row group above this size (bytes, decompressed) are read through buffers, not whole.
+_LARGE_ROW_GROUP = 64 << 20
+_BUFFER = 1 << 20
 
 
 def read_parquet(
@@ -159,10 +163,10 @@ class ParquetDataset(Dataset):
         DataError
             For a file that is not Parquet or is cut short, or whose columns differ from the first file's.
         """
-        fragments = list(self._arrow.get_fragments(self.filter))
+        fragments = sorted(self._arrow.get_fragments(self.filter), key=lambda fragment: fragment.path)
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
             found = list(pool.map(self._fragment_splits, fragments))
-        return sorted(split for splits in found for split in splits)
+        return [replace(split, index=i) for i, split in enumerate(split for splits in found for split in splits)]
 
     def _fragment_splits(self, fragment: pads.ParquetFileFragment) -> list[Split]:
         try:
@@ -176,7 +180,7 @@ class ParquetDataset(Dataset):
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         firsts = np.cumsum([0, *sizes])
         return [
-            Split(fragment.path, i, 0, rows, int(firsts[i]), partition)
+            Split(fragment.path, i, 0, rows, int(firsts[i]), partition=partition)
             for i, rows in enumerate(sizes)
             if rows and i in groups
         ]
@@ -228,7 +232,7 @@ class ParquetDataset(Dataset):
     def _row_group(self, split: Split, names: list[str], batch_rows: int, threads: int) -> Iterator[pa.RecordBatch]:
         text = [name for name in names if is_text(self.schema.field(name).type)]
         try:
-            with _open(self._files[0], split.path, text) as file:
+            with _open(self._files[0], split.path, text, split.row_group) as file:
                 yield from file.iter_batches(batch_rows, [split.row_group], columns=names, use_threads=threads > 1)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(split.path, error, split.row_group) from error
@@ -242,9 +246,16 @@ class ParquetDataset(Dataset):
         return batch
 
 
-def _open(filesystem, path: str, dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+def _open(filesystem, path: str, dictionaries: Sequence[str] = (), row_group: int | None = None) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(filesystem.open_input_file(path), read_dictionary=list(dictionaries))
+        metadata = pq.read_metadata(path, filesystem=filesystem)
+        large = row_group is not None and metadata.row_group(row_group).total_byte_size > _LARGE_ROW_GROUP
+        return pq.ParquetFile(
+            filesystem.open_input_file(path),
+            metadata=metadata,
+            read_dictionary=list(dictionaries),
+            buffer_size=_BUFFER if large else 0,
+        )
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 

@@ -1,0 +1,133 @@
+"""Named arrays as bytes: a JSON header and the raw arrays after it, for block files and for statistics on their way.
+
+The header is checked before any array is made, arrays are aligned to 64 bytes so that a mapped file is read in place, and a file
+appears under its name only when it is whole.
+"""
+
+import contextlib
+import json
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+
+_MAGIC = b"DSGDARR1"
+_ALIGN = 64
+_DTYPES = {"float32", "float64", "int32", "int64"}
+
+
+def _round_up(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _chunks(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]):
+    """The pieces of the encoding, one after the other."""
+    offset, table = 0, []
+    for name, array in arrays.items():
+        table.append([name, str(array.dtype), list(array.shape), offset])
+        offset += _round_up(array.nbytes)
+    header = json.dumps({"arrays": table, "meta": meta, "size": offset}).encode()
+    start = _round_up(len(_MAGIC) + 8 + len(header))
+    yield (_MAGIC + len(header).to_bytes(8, "little") + header).ljust(start, b"\0")
+    for array in arrays.values():
+        yield memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
+        yield bytes(_round_up(array.nbytes) - array.nbytes)
+
+
+def pack(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> bytes:
+    """Return arrays and JSON-ready ``meta`` as bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> arrays, meta = unpack(pack({"x": np.arange(3)}, {"rows": 3}))
+    >>> arrays["x"].tolist(), meta
+    ([0, 1, 2], {'rows': 3})
+    """
+    return b"".join(_chunks(arrays, meta))
+
+
+def unpack(buffer, source: str = "the message") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays, as views of ``buffer``, and the meta data.
+
+    Raises
+    ------
+    DataError
+        When the bytes are not what :func:`pack` makes, or are cut short.
+    """
+    view = memoryview(buffer)
+    start = len(_MAGIC) + 8
+    if bytes(view[: len(_MAGIC)]) != _MAGIC:
+        raise DataError(f"{source} does not begin as a block of arrays does; it is damaged or of another kind")
+    length = int.from_bytes(view[len(_MAGIC) : start], "little")
+    if start + length > len(view):
+        raise DataError(f"{source} is cut short: {len(view)} bytes, and the header alone has {length}")
+    header = json.loads(bytes(view[start : start + length]))
+    base = _round_up(start + length)
+    if base + header["size"] > len(view):
+        raise DataError(f"{source} is cut short: {len(view)} bytes where {base + header['size']} were expected")
+    arrays = {}
+    for name, dtype, shape, offset in header["arrays"]:
+        if dtype not in _DTYPES:
+            raise DataError(f"{source} holds an array of type {dtype!r}, which is not one of {sorted(_DTYPES)}")
+        count = math.prod(shape)
+        if offset + count * np.dtype(dtype).itemsize > header["size"]:
+            raise DataError(f"{source} is damaged: array {name!r} ends outside of it")
+        arrays[name] = np.frombuffer(view, dtype, count, base + offset).reshape(shape)
+    return arrays, header["meta"]
+
+
+def write_file(path: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> int:
+    """Write arrays to ``path``, whole or not at all, and return the number of bytes."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".partial-")
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            written = 0
+            for chunk in _chunks(arrays, meta):
+                _write_all(file, chunk)
+                written += len(chunk)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return written
+
+
+def _write_all(file, chunk) -> None:
+    """An unbuffered write may take less than it is given."""
+    view = memoryview(chunk)
+    while len(view):
+        view = view[file.write(view) :]
+
+
+class Mapped:
+    """A file of arrays in memory-mapped form.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        Views of the mapping; read-only unless ``writable``.
+    meta : dict
+    """
+
+    def __init__(self, path: str, writable: bool = False):
+        with open(path, "r+b" if writable else "rb") as file:
+            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
+            self._map = mmap.mmap(file.fileno(), 0, access=access)
+        self.arrays, self.meta = unpack(self._map, path)
+        self._advise("MADV_WILLNEED")
+
+    def release(self) -> None:
+        """Give the pages back: they stop counting as resident, and are read again from the file if they are touched."""
+        self._advise("MADV_DONTNEED")
+
+    def _advise(self, advice: str) -> None:
+        if hasattr(mmap, advice):  # not on every operating system
+            self._map.madvise(getattr(mmap, advice))

@@ -1,0 +1,95 @@
+"""Gathers the statistics of blocks as they are encoded, one worker's worth."""
+
+import numpy as np
+
+from ..errors import DataError
+from ..kernels.moments import count_touched, dense_moments, dense_moments_missing, sparse_moments
+from .block import Block
+from .label_statistics import LabelCounter
+from .labels import LabelCodes
+from .numbers import refuse_nonfinite
+from .spec import FeatureSpec
+from .statistics import Statistics
+from .where import Where
+
+
+class StatisticsPass:
+    """Adds block after block.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+    dtype : numpy dtype
+        That of the blocks.
+    touched : bool
+        Whether to count the rows in which each categorical or sparse weight occurs (d integers).
+    """
+
+    def __init__(self, spec: FeatureSpec, dtype=np.float32, *, touched: bool = False):
+        p, sparse = spec.layout.dense, sum(vector.width for vector in spec.sparse_vectors)
+        self._spec = spec
+        self._rows, self._weight, self._norm_sum, self._norm_max = 0, 0.0, 0.0, 0.0
+        self._total, self._mean, self._m2 = np.zeros(p), np.zeros(p), np.zeros(p)
+        self._largest = np.zeros(p, dtype)
+        self._sum, self._square, self._sparse_largest = np.zeros(sparse), np.zeros(sparse), np.zeros(sparse)
+        self._label = LabelCounter()
+        self._touched = np.zeros(spec.layout.size if touched else 0, np.int64)
+
+    def add(self, block: Block, where: Where | None = None) -> None:
+        """Count a block's rows, with their labels as the encoder wrote them.
+
+        Raises
+        ------
+        DataError
+            For a value that is not finite; rows are named only as far as the block is in the order of ``where``.
+        """
+        norms = np.zeros(block.rows)
+        if block.dense.shape[1]:
+            self._dense(block, norms, where or Where())
+        if block.indptr.size > 1:
+            sparse = (block.indptr, block.indices, block.values)
+            totals = (self._sum, self._square, self._sparse_largest)
+            sparse_moments(*sparse, block.weight, self._spec.sparse_start, *totals, norms)
+        self._rows += block.rows
+        self._weight += float(block.weight.sum(dtype=np.float64)) if block.weight.size else float(block.rows)
+        self._norm_sum += float(block.weight @ norms) if block.weight.size else float(norms.sum())
+        self._norm_max = max(self._norm_max, float(norms.max(initial=0.0)))
+        self._label.add(block.label, block.weight)
+        if self._touched.size:
+            count_touched(block.codes.ravel(), self._touched)
+            count_touched(block.indices[block.indptr[0] : block.indptr[-1]], self._touched)
+
+    def _dense(self, block: Block, norms: np.ndarray, where: Where) -> None:
+        state = (self._total, self._mean, self._m2, self._largest)
+        if self._spec.missing == "mean" and self._spec.means is None:
+            dense_moments_missing(block.dense, block.weight, *state, norms)
+        else:
+            dense_moments(block.dense, block.weight, *state, norms)
+        if not (np.isfinite(self._m2).all() and np.isfinite(self._largest).all() and np.isfinite(norms).all()):
+            self._search(block, where)
+
+    def _search(self, block: Block, where: Where) -> None:
+        names = [c for c in self._spec.layout.columns if c.kind in ("numeric", "vector")]
+        for column in names:
+            values = block.dense[:, column.start : column.stop]
+            one = values[:, 0] if column.kind == "numeric" else values
+            refuse_nonfinite(one, column.name, where, allow_nan=self._spec.missing == "mean")
+        raise DataError("the squares of the features overflow; scale the largest columns down, or use dtype='float64'")
+
+    def result(self, codes: LabelCodes) -> Statistics:
+        """Return the statistics of all blocks added."""
+        return Statistics(
+            rows=self._rows,
+            weight=self._weight,
+            column_weight=self._total,
+            mean=self._mean,
+            m2=self._m2,
+            largest=self._largest.astype(np.float64),
+            sparse_sum=self._sum,
+            sparse_square=self._square,
+            sparse_largest=self._sparse_largest,
+            norm_sum=self._norm_sum,
+            norm_max=self._norm_max,
+            label=self._label.result(codes),
+            touched=self._touched,
+        )

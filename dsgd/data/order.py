@@ -1,0 +1,115 @@
+"""The order in which an epoch visits the rows, drawn from the seed tree; and the blocks re-cut into mini-batches."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..seeding import ORDER, generator
+from .block import Block
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """One epoch's shuffle on one rank: blocks in random order, each entered at a random row.
+
+    Rows were permuted within their block when it was written, so that a block is read in sequence, from a random row to its end
+    and then from its beginning.
+    """
+
+    seed: int
+    epoch: int
+    rank: int
+
+    def permutation(self, count: int) -> np.ndarray:
+        """The order of ``count`` blocks."""
+        return self._draw().permutation(count)
+
+    def first_rows(self, sizes: np.ndarray, *place: int) -> np.ndarray:
+        """For blocks of ``sizes`` rows at one ``place``, the row that each is entered at."""
+        draws = self._draw(1, *place).random(len(sizes))
+        return (draws * sizes).astype(np.int64)
+
+    def _draw(self, *branch: int) -> np.random.Generator:
+        return generator(self.seed, ORDER, self.epoch, self.rank, *branch)
+
+
+def epoch_order(seed: int, epoch: int, rank: int = 0) -> EpochOrder:
+    """Return the order of an epoch on a rank; the same arguments always give the same order.
+
+    Examples
+    --------
+    >>> bool((epoch_order(1, 0, 0).permutation(9) == epoch_order(1, 0, 0).permutation(9)).all())
+    True
+    """
+    return EpochOrder(seed, epoch, rank)
+
+
+def rotated(block: Block, first: int) -> Iterator[Block]:
+    """Yield the rows of a block from ``first`` on and then those before it, as views."""
+    if first < block.rows:
+        yield block.slice(first, block.rows)
+    if first > 0:
+        yield block.slice(0, first)
+
+
+def concatenate(blocks: list[Block]) -> Block:
+    """Join blocks of one layout, in order; copies."""
+    if len(blocks) == 1:
+        return blocks[0]
+    parts = {
+        field.name: np.concatenate([getattr(block, field.name) for block in blocks])
+        for field in fields(Block)
+        if field.name not in ("indptr", "indices", "values")
+    }
+    if blocks[0].indptr.size <= 1:
+        first = blocks[0]
+        return Block(**parts, indptr=first.indptr, indices=first.indices, values=first.values)
+    spans = [slice(block.indptr[0], block.indptr[-1]) for block in blocks]
+    lengths = np.concatenate([np.diff(block.indptr) for block in blocks])
+    return Block(
+        **parts,
+        indptr=np.concatenate([[0], np.cumsum(lengths)]),
+        indices=np.concatenate([block.indices[span] for block, span in zip(blocks, spans, strict=True)]),
+        values=np.concatenate([block.values[span] for block, span in zip(blocks, spans, strict=True)]),
+    )
+
+
+def take_rows(block: Block, rows: np.ndarray) -> Block:
+    """Copy the rows with the given numbers, in that order."""
+    sparse = {"indptr": block.indptr, "indices": block.indices, "values": block.values}
+    if block.indptr.size > 1:
+        starts, lengths = block.indptr[rows], np.diff(block.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+        sparse = {"indptr": indptr, "indices": block.indices[places], "values": block.values[places]}
+    return Block(
+        dense=block.dense.take(rows, axis=0),
+        codes=block.codes.take(rows, axis=0),
+        label=block.label.take(rows),
+        weight=block.weight.take(rows) if block.weight.size else block.weight,
+        offset=block.offset.take(rows) if block.offset.size else block.offset,
+        **sparse,
+    )
+
+
+def mini_batches(blocks: Iterable[Block], size: int) -> Iterator[Block]:
+    """Re-cut blocks into mini-batches of exactly ``size`` rows, the last one of what is left.
+
+    Rows are copied only where a mini-batch spans two blocks; the others are views, valid until the next is asked for.
+    """
+    held: list[Block] = []
+    missing = size
+    for block in blocks:
+        start = 0
+        while block.rows - start >= missing:
+            part = block.slice(start, start + missing)
+            start += missing
+            yield concatenate([*held, part]) if held else part
+            held, missing = [], size
+        if start < block.rows:
+            # The block's pages may be gone once the next block is asked for.
+            held.append(take_rows(block, np.arange(start, block.rows)))
+            missing -= block.rows - start
+    if held:
+        yield concatenate(held)

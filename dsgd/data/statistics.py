@@ -1,0 +1,156 @@
+"""Statistics of a dataset, gathered while it is encoded, as a monoid: workers' statistics are merged in rank order.
+
+What comes out is what a fit needs before its first step: how to standardise, how large the rows are (step sizes), which classes
+there are and how much they weigh. Means and variances merge by the formula of Chan, Golub and LeVeque (1979), in float64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from ..errors import DataError
+from .arrays import pack, unpack
+from .label_statistics import LabelStatistics, merge_labels
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of n rows with p dense columns and s sparse ones.
+
+    Attributes
+    ----------
+    rows : int
+    weight : float
+        Sum of the rows' weights.
+    column_weight : ndarray of shape (p,), float64
+        Weight of the rows in which a dense column is not missing.
+    mean : ndarray of shape (p,), float64
+        Weighted means of the dense columns.
+    m2 : ndarray of shape (p,), float64
+        Weighted sums of squared deviations from the mean.
+    largest : ndarray of shape (p,), float64
+        Largest absolute values.
+    sparse_sum, sparse_square, sparse_largest : ndarray of shape (s,), float64
+        Weighted sums, weighted sums of squares and largest absolute values of the sparse columns.
+    norm_sum : float
+        Weighted sum of the rows' squared norms over the dense and the sparse part; each code adds 1 more.
+    norm_max : float
+        Largest squared norm of a row.
+    label : LabelStatistics
+    touched : ndarray of shape (d,), int64, or of shape (0,) when not asked for
+        Rows in which each categorical or sparse weight occurs.
+    """
+
+    rows: int
+    weight: float
+    column_weight: np.ndarray
+    mean: np.ndarray
+    m2: np.ndarray
+    largest: np.ndarray
+    sparse_sum: np.ndarray
+    sparse_square: np.ndarray
+    sparse_largest: np.ndarray
+    norm_sum: float
+    norm_max: float
+    label: LabelStatistics
+    touched: np.ndarray
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Weighted population variance of each dense column, missing values counted as the mean; shape (p,)."""
+        return self.m2 / self.weight if self.weight > 0 else np.zeros_like(self.m2)
+
+    @property
+    def sparse_mean(self) -> np.ndarray:
+        """Weighted mean of each sparse column, zeros included; shape (s,)."""
+        return self.sparse_sum / self.weight if self.weight > 0 else np.zeros_like(self.sparse_sum)
+
+    @property
+    def sparse_variance(self) -> np.ndarray:
+        """Weighted population variance of each sparse column, zeros included; shape (s,)."""
+        if self.weight <= 0:
+            return np.zeros_like(self.sparse_sum)
+        return np.maximum(self.sparse_square / self.weight - self.sparse_mean**2, 0.0)
+
+    @property
+    def norm_mean(self) -> float:
+        """Weighted mean of the rows' squared norms."""
+        return self.norm_sum / self.weight if self.weight > 0 else 0.0
+
+    def imputed(self) -> "Statistics":
+        """Return the statistics of the data with each missing value replaced by its column's mean.
+
+        The largest norm becomes an upper bound, because the rows that had missing values are not known any more.
+        """
+        missing = np.maximum(self.weight - self.column_weight, 0.0)
+        added = self.mean**2 * (missing > 1e-9 * self.weight)
+        return replace(
+            self,
+            column_weight=np.full_like(self.column_weight, self.weight),
+            largest=np.maximum(self.largest, np.abs(self.mean)),
+            norm_sum=self.norm_sum + float(missing @ self.mean**2),
+            norm_max=self.norm_max + float(added.sum()),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the statistics as bytes, for an all-gather."""
+        label, label_meta = self.label.to_parts()
+        arrays = {name: getattr(self, name) for name in _ARRAYS} | label
+        meta = {name: getattr(self, name) for name in _SCALARS} | {"label": label_meta}
+        return pack(arrays, meta)
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> "Statistics":
+        """The inverse of :meth:`to_bytes`."""
+        arrays, meta = unpack(payload, "a worker's statistics")
+        label = LabelStatistics.from_parts(arrays, meta["label"])
+        return cls(**{n: arrays[n] for n in _ARRAYS}, **{n: meta[n] for n in _SCALARS}, label=label)
+
+
+_ARRAYS = ("column_weight", "mean", "m2", "largest", "sparse_sum", "sparse_square", "sparse_largest", "touched")
+_SCALARS = ("rows", "weight", "norm_sum", "norm_max")
+
+
+def merge(left: Statistics, right: Statistics) -> Statistics:
+    """Return the statistics of both sets of rows; associative up to rounding, so folded in rank order by everybody.
+
+    Raises
+    ------
+    DataError
+        When the two are of different columns, or of labels of different kinds.
+    """
+    if left.mean.shape != right.mean.shape or left.sparse_sum.shape != right.sparse_sum.shape:
+        raise DataError(
+            f"statistics of {left.mean.size} + {left.sparse_sum.size} columns cannot be merged with those of "
+            f"{right.mean.size} + {right.sparse_sum.size}"
+        )
+    weight = left.column_weight + right.column_weight
+    share = np.divide(right.column_weight, weight, out=np.zeros_like(weight), where=weight > 0)
+    delta = right.mean - left.mean
+    return Statistics(
+        rows=left.rows + right.rows,
+        weight=left.weight + right.weight,
+        column_weight=weight,
+        mean=left.mean + delta * share,
+        m2=left.m2 + right.m2 + delta * delta * left.column_weight * share,
+        largest=np.maximum(left.largest, right.largest),
+        sparse_sum=left.sparse_sum + right.sparse_sum,
+        sparse_square=left.sparse_square + right.sparse_square,
+        sparse_largest=np.maximum(left.sparse_largest, right.sparse_largest),
+        norm_sum=left.norm_sum + right.norm_sum,
+        norm_max=max(left.norm_max, right.norm_max),
+        label=merge_labels(left.label, right.label),
+        touched=left.touched + right.touched,
+    )
+
+
+def merge_bytes(left: bytes, right: bytes) -> bytes:
+    """:func:`merge` on encoded statistics, for an engine's tree-aggregate."""
+    return merge(Statistics.from_bytes(left), Statistics.from_bytes(right)).to_bytes()
+
+
+def merge_all(payloads: Sequence[bytes]) -> Statistics:
+    """Fold every rank's encoded statistics, in rank order."""
+    return reduce(merge, (Statistics.from_bytes(payload) for payload in payloads))

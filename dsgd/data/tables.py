@@ -1,0 +1,99 @@
+"""Tables in memory as a Dataset: Arrow tables, pandas and polars frames, with labels inside them or beside them."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..errors import ConfigError, DataError
+from .dataset import Dataset, Split
+from .resolve import Options, Roles, resolve_spec
+from .spec import FeatureSpec
+from .vectors import vector_shape
+from .where import Where
+
+# Rows of a split, so that there are enough of them to share out.
+_SPLIT_ROWS = 1 << 16
+
+
+def as_table(X: Any) -> pa.Table | None:
+    """Return a frame or a table as an Arrow table, or None when it is neither."""
+    if isinstance(X, pa.Table):
+        return X
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if type(X).__module__.partition(".")[0] == "pandas" and hasattr(X, "columns"):
+        return _from_pandas(X)
+    if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "ndim"):
+        return pa.table(X)
+    if hasattr(X, "__arrow_c_stream__") and getattr(X, "ndim", 2) == 2:
+        return pa.table(X)
+    return None
+
+
+def _from_pandas(frame) -> pa.Table:
+    names = list(frame.columns)
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"the frame's column names must be strings, not {names[:5]}; rename them with df.columns = [...]")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"there are {names.count(twice)} columns named {twice!r}; rename all but one of them")
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"the frame has a column of mixed types: {error}; convert it to numbers or to strings") from error
+
+
+class TableDataset(Dataset):
+    """An Arrow table with its roles; made by :func:`dsgd.data.sources.as_dataset`."""
+
+    def __init__(self, table: pa.Table, roles: Roles, options: Options, spec: FeatureSpec | None = None):
+        self.table = table.unify_dictionaries()
+        self.roles = roles
+        self._spec = spec or resolve_spec(table.schema, roles, options, self._vector_shape)
+
+    def __repr__(self):
+        return f"TableDataset({self.table.num_rows} rows, {self.roles})"
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The features."""
+        return self._spec
+
+    def with_spec(self, spec: FeatureSpec) -> "TableDataset":
+        """Return the same rows with the features of a fitted model."""
+        other = copy(self)
+        other._spec = spec
+        return other
+
+    def _vector_shape(self, name: str) -> tuple[int, bool]:
+        return vector_shape(self.table.column(name).slice(0, 1024).combine_chunks(), name)
+
+    def splits(self) -> list[Split]:
+        """Ranges of 65,536 rows."""
+        total = self.table.num_rows
+        starts = range(0, total, _SPLIT_ROWS)
+        return [Split("", 0, start, min(_SPLIT_ROWS, total - start)) for start in starts]
+
+    def only(self, splits: Sequence[Split]) -> tuple[Dataset, list[Split]]:
+        """Return a table of the splits' rows, and the splits as places in it; where they were stays known for errors."""
+        other = copy(self)
+        parts = [self.table.slice(split.start - split.first_row, split.rows) for split in splits]
+        other.table = pa.concat_tables(parts) if parts else self.table.slice(0, 0)
+        starts = np.cumsum([0, *(split.rows for split in splits)])
+        moved = [
+            Split("", 0, split.start, split.rows, first_row=split.start - int(start))
+            for split, start in zip(splits, starts, strict=False)
+        ]
+        return other, moved
+
+    def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """Yield a split's rows; ``split.first_row`` is the row of the user's table that this table begins with."""
+        begin = split.start - split.first_row
+        for start in range(begin, begin + split.rows, batch_rows):
+            rows = self.table.slice(start, min(batch_rows, begin + split.rows - start)).combine_chunks()
+            for batch in rows.to_batches():
+                yield batch, Where("", split.first_row + start)
+                start += batch.num_rows

@@ -1,0 +1,174 @@
+"""The statistics of a block: means, variances, extremes and row norms, in one pass at the speed of memory.
+
+Sums are taken around the running mean, in the data's own precision over a tile of rows, and tiles are folded in
+float64 by the parallel formula of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for computing
+sample variances", 1979), so that a large mean costs no digits of the variance.
+"""
+
+import numpy as np
+from numba import njit
+
+_TILE = 256
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
+    """Add a tile's sums around ``pilot``, its largest absolute values and its rows' squared norms."""
+    p = dense.shape[1]
+    weighted = weight.size > 0
+    for i in range(begin, end):
+        row = dense[i]
+        norm = dense.dtype.type(0)
+        if weighted:
+            w = weight[i]
+            for j in range(p):
+                x = row[j] - pilot[j]
+                sums[j] += w * x
+                squares[j] += w * x * x
+        else:
+            for j in range(p):
+                x = row[j] - pilot[j]
+                sums[j] += x
+                squares[j] += x * x
+        for j in range(p):
+            x = abs(row[j])
+            largest[j] = x if x > largest[j] else largest[j]
+            norm += x * x
+        norms[i] = norm
+
+
+@njit(cache=True, nogil=True)
+def _tile_weight(weight, begin, end):
+    if weight.size == 0:
+        return float(end - begin)
+    total = 0.0
+    for i in range(begin, end):
+        total += weight[i]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def dense_moments(dense, weight, total, mean, m2, largest, norms):
+    """Fold the rows of a block into running moments; the values must be finite, or the means will not be.
+
+    Parameters
+    ----------
+    dense : ndarray of shape (n, p)
+    weight : ndarray of shape (n,) or (0,)
+    total : ndarray of shape (p,), float64
+        Weight that each column's moments hold so far; updated.
+    mean, m2 : ndarray of shape (p,), float64
+        Weighted means and sums of squared deviations from them; updated.
+    largest : ndarray of shape (p,), dtype of ``dense``
+        Largest absolute values; updated.
+    norms : ndarray of shape (n,), float64
+        Squared norms of the rows; written.
+    """
+    n, p = dense.shape
+    pilot, sums, squares = np.empty(p, dense.dtype), np.empty(p, dense.dtype), np.empty(p, dense.dtype)
+    for j in range(p):
+        pilot[j] = mean[j] if total[j] > 0 or n == 0 else dense[0, j]
+    for begin in range(0, n, _TILE):
+        end = min(n, begin + _TILE)
+        sums[:] = 0
+        squares[:] = 0
+        _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms)
+        added = _tile_weight(weight, begin, end)
+        if added > 0:
+            for j in range(p):
+                shift = np.float64(sums[j]) / added
+                delta = shift + (np.float64(pilot[j]) - mean[j])
+                joined = total[j] + added
+                m2[j] += max(squares[j] - shift * sums[j], 0.0) + delta * delta * total[j] * (added / joined)
+                mean[j] += delta * (added / joined)
+                total[j] = joined
+                pilot[j] = mean[j]
+
+
+@njit(cache=True, nogil=True)
+def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
+    """The same where NaN is a missing value: it is left out of every sum, and counts as zero in the norms."""
+    n, p = dense.shape
+    for i in range(n):
+        w = weight[i] if weight.size else 1.0
+        norm = 0.0
+        for j in range(p):
+            x = np.float64(dense[i, j])
+            if not np.isnan(x):
+                norm += x * x
+                largest[j] = max(largest[j], abs(dense[i, j]))
+                if w > 0:
+                    total[j] += w
+                    delta = x - mean[j]
+                    mean[j] += delta * (w / total[j])
+                    m2[j] += w * delta * (x - mean[j])
+        norms[i] = norm
+
+
+@njit(cache=True, nogil=True)
+def sparse_moments(indptr, indices, values, weight, start, sums, squares, largest, norms):
+    """Fold compressed rows into per-column sums (around zero, the value of most elements) and add to the rows' norms.
+
+    Parameters
+    ----------
+    indptr, indices, values : the sparse part of a Block
+    weight : ndarray of shape (n,) or (0,)
+    start : int
+        Weight index of the first sparse column.
+    sums, squares, largest : ndarray of shape (s,), float64
+    norms : ndarray of shape (n,), float64
+    """
+    for i in range(len(indptr) - 1):
+        w = weight[i] if weight.size else 1.0
+        for k in range(indptr[i], indptr[i + 1]):
+            x, j = np.float64(values[k]), indices[k] - start
+            sums[j] += w * x
+            squares[j] += w * x * x
+            largest[j] = max(largest[j], abs(x))
+            norms[i] += x * x
+
+
+@njit(cache=True, nogil=True)
+def count_touched(indices, counts):
+    """Count how often each weight occurs in ``indices``, an array of shape (m,)."""
+    for index in indices:
+        counts[index] += 1
+
+
+@njit(cache=True, nogil=True)
+def count_values(bits, weight, keys, rows, weights, used, limit):
+    """Count distinct labels in an open-addressed table.
+
+    Parameters
+    ----------
+    bits : ndarray of shape (n,), int64
+        The labels' float64 bit patterns.
+    weight : ndarray of shape (n,) or (0,)
+    keys, rows : ndarray of shape (2**t,), int64
+        The table: the bit pattern in each slot, and its number of rows (0 marks an empty slot).
+    weights : ndarray of shape (2**t,), float64
+    used : int
+        Slots in use.
+    limit : int
+        Give up when more than this many are needed.
+
+    Returns
+    -------
+    int
+        Slots in use, or -1 after giving up.
+    """
+    mask = len(keys) - 1
+    for i in range(len(bits)):
+        key = bits[i]
+        hashed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+        slot = np.int64(hashed >> np.uint64(40)) & mask
+        while rows[slot] > 0 and keys[slot] != key:
+            slot = (slot + 1) & mask
+        if rows[slot] == 0:
+            if used == limit:
+                return -1
+            used += 1
+            keys[slot] = key
+        rows[slot] += 1
+        weights[slot] += weight[i] if weight.size else 1.0
+    return used
