@@ -1,0 +1,155 @@
+"""What the collectives over the network share: the channel, its failures, and small sums.
+
+A failure is final: the rank tells its peers why it gives up, so that all of them raise WorkerLost at about the same time.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..errors import DSGDError, WorkerLost
+from ..transport import frames
+from ..transport.channel import Channel
+from .checks import as_bytes, check_buffer, check_root
+from .sparse import allreduce_sparse
+
+_LENGTH = 8  # bytes of a payload's length, in front of its first piece
+_LONGEST = 1 << 36  # a payload that claims more is a mistake, not data
+
+
+class NetworkCollective:
+    """Base of Ring and Tree: subclasses say how buffers travel.
+
+    Parameters
+    ----------
+    channel : Channel
+        Connected to ``peers_of(rank, size)``; closed with the collective.
+    rank, size : int
+        Among the ranks of this collective, which need not be the channel's.
+    members : list of int
+        The channel's rank of each rank.
+    """
+
+    def __init__(self, channel: Channel, rank: int, size: int, members: list[int] | None = None):
+        self.rank, self.size = rank, size
+        self._channel = channel
+        self._members = members or list(range(size))
+        self._lost: str | None = None
+
+    @staticmethod
+    def peers_of(rank: int, size: int) -> set[int]:
+        """The ranks that ``rank`` talks to."""
+        raise NotImplementedError
+
+    def allreduce(self, buffer: np.ndarray) -> None:
+        """Sum ``buffer`` over the ranks, in place."""
+        check_buffer(buffer)
+        with self._operation():
+            if buffer.nbytes <= frames.INLINE:
+                self._allreduce_small(buffer)
+            else:
+                self._allreduce_large(buffer)
+                self._channel.flush()
+
+    def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sum sparse vectors; see :class:`dsgd.collectives.Collective`."""
+        return allreduce_sparse(self, indices, values)
+
+    def broadcast(self, buffer: np.ndarray, root: int = 0) -> None:
+        """Copy the root's ``buffer`` into every rank's."""
+        check_buffer(buffer)
+        check_root(root, self.size)
+        with self._operation():
+            self._broadcast(as_bytes(buffer), root)
+            self._channel.flush()
+
+    def allgather(self, payload: bytes) -> list[bytes]:
+        """Everybody's payload, in rank order."""
+        return [array.tobytes() for array in self.gather_arrays(np.frombuffer(payload, np.uint8))]
+
+    def gather_arrays(self, array: np.ndarray) -> list[np.ndarray]:
+        """Everybody's ``array`` (1-d, uint8, of any length), in rank order."""
+        with self._operation():
+            gathered = self._gather(np.ascontiguousarray(array))
+            self._channel.flush()
+        return gathered
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self.gather_arrays(np.empty(0, np.uint8))
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._lost = self._lost or "this collective is closed"
+        self._channel.close()
+
+    def _allreduce_small(self, buffer: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _allreduce_large(self, buffer: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _broadcast(self, buffer: np.ndarray, root: int) -> None:
+        raise NotImplementedError
+
+    def _gather(self, array: np.ndarray) -> list[np.ndarray]:
+        raise NotImplementedError
+
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        if self._lost is not None:
+            raise WorkerLost(self._lost)
+        try:
+            yield
+        except BaseException as error:
+            self._lost = str(error) or type(error).__name__
+            self._channel.abort(self._lost)
+            raise
+
+    def _send(self, peer: int, kind: int, payload: np.ndarray) -> None:
+        self._channel.send(self._members[peer], kind, payload)
+
+    def _receive(self, peer: int, kind: int, dtype: np.dtype, count: int | None = None) -> np.ndarray:
+        return self._channel.receive(self._members[peer], kind, dtype, count)
+
+    def _send_array(self, peer: int, array: np.ndarray) -> None:
+        """Send bytes of any length: the length and the first bytes in one message, then pieces."""
+        first = frames.INLINE - _LENGTH
+        head = np.empty(_LENGTH + min(first, len(array)), np.uint8)
+        head[:_LENGTH].view(np.int64)[0] = len(array)
+        head[_LENGTH:] = array[:first]
+        self._send(peer, frames.GATHER, head)
+        for piece in pieces(array[first:]):
+            self._send(peer, frames.GATHER, piece)
+
+    def _receive_array(self, peer: int) -> np.ndarray:
+        head = self._receive(peer, frames.GATHER, np.dtype(np.uint8))
+        length = int(head[:_LENGTH].view(np.int64)[0]) if len(head) >= _LENGTH else -1
+        if not 0 <= length <= _LONGEST:
+            raise DSGDError(f"rank {peer} announced a payload of {length} bytes; at most {_LONGEST} can be gathered")
+        array = np.empty(length, np.uint8)
+        first = frames.INLINE - _LENGTH
+        array[:first] = head[_LENGTH:]
+        for piece in pieces(array[first:]):
+            piece[:] = self._receive(peer, frames.GATHER, piece.dtype, len(piece))
+        return array
+
+
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Views on consecutive parts of ``array`` that fit a message each."""
+    step = frames.CHUNK // array.itemsize
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+
+
+def segment(array: np.ndarray, index: int, count: int) -> np.ndarray:
+    """View on the part ``index`` of ``count`` nearly equal parts."""
+    return array[len(array) * index // count : len(array) * (index + 1) // count]
+
+
+def add_in_order(buffer: np.ndarray, parts: list[np.ndarray]) -> None:
+    """``buffer = parts[0] + parts[1] + ...``, added from the left."""
+    np.copyto(buffer, parts[0])
+    for part in parts[1:]:
+        buffer += part

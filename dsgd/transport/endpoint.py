@@ -1,0 +1,120 @@
+"""Listening and connecting: who may talk to a rank, at which address, and how its sockets are configured."""
+
+import logging
+import socket
+from dataclasses import dataclass
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from ..errors import ConfigError
+from .frames import CHUNK, HEADER_BYTES, INLINE
+from .keys import FitKeys
+
+logger = logging.getLogger("dsgd.transport")
+
+_DOMAIN = "dsgd"
+_USER = "rank"
+_CIPHER_BYTES = 64  # room for what CURVE adds to a frame
+
+
+@dataclass(frozen=True)
+class Security:
+    """How the peers of a fit recognise each other.
+
+    Parameters
+    ----------
+    keys : FitKeys
+    encrypt : bool
+        True: CurveZMQ, which authenticates and encrypts. False: the fit's token is checked when a peer connects and
+        travels in the clear, as do the data; this keeps strangers out, but not whoever can listen to the network.
+    """
+
+    keys: FitKeys
+    encrypt: bool = True
+
+    def authenticator(self, context: zmq.Context) -> ThreadAuthenticator:
+        """Start the thread that checks every connection to a listening socket of ``context``."""
+        authenticator = ThreadAuthenticator(context, log=logger)
+        authenticator.start()
+        if self.encrypt:
+            authenticator.configure_curve_callback(_DOMAIN, credentials_provider=self)
+        else:
+            authenticator.configure_plain(_DOMAIN, {_USER: self.keys.token})
+        return authenticator
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        """Say whether the holder of a public key may connect (called by the authenticator)."""
+        return key == self.keys.client[0]
+
+    def secure_listener(self, listener: zmq.Socket) -> None:
+        """Configure a socket that will bind."""
+        listener.zap_domain = _DOMAIN.encode()
+        listener.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        if self.encrypt:
+            listener.curve_server = True
+            listener.curve_publickey, listener.curve_secretkey = self.keys.server
+        else:
+            listener.plain_server = True
+
+    def secure_sender(self, sender: zmq.Socket) -> None:
+        """Configure a socket that will connect."""
+        if self.encrypt:
+            sender.curve_serverkey = self.keys.server[0]
+            sender.curve_publickey, sender.curve_secretkey = self.keys.client
+        else:
+            sender.plain_username, sender.plain_password = _USER.encode(), self.keys.token.encode()
+
+
+def configure(endpoint: zmq.Socket) -> None:
+    """Options of every socket.
+
+    Queues have no limit of their own, because ranks in step bound what is under way to one operation's buffers. A frame
+    that is longer than any of ours is refused by libzmq before memory is allocated for it. A connection that breaks is not
+    made again: what was lost with it could not be told from what was late.
+    """
+    endpoint.set(zmq.RCVHWM, 0)
+    endpoint.set(zmq.SNDHWM, 0)
+    endpoint.set(zmq.MAXMSGSIZE, max(CHUNK, INLINE + HEADER_BYTES) + _CIPHER_BYTES)
+    endpoint.set(zmq.RECONNECT_IVL, -1)
+    endpoint.set(zmq.LINGER, 0)
+
+
+def listen(listener: zmq.Socket, host: str, port_range: tuple[int, int] | None) -> str:
+    """Bind to ``host``'s own interface, at a free port of the range (both ends included), and return the address.
+
+    Raises
+    ------
+    ConfigError
+        When the host is not an address of this machine, or no port of the range is free.
+    """
+    address = _resolve(host)
+    if ":" in address:
+        listener.set(zmq.IPV6, 1)
+        address = f"[{address}]"
+    if port_range is not None and not 0 < port_range[0] <= port_range[1] < 65536:
+        raise ConfigError(f"port_range must be (first, last) with 0 < first <= last < 65536, not {port_range}")
+    ports = ["*"] if port_range is None else [str(port) for port in range(port_range[0], port_range[1] + 1)]
+    for port in ports:
+        try:
+            listener.bind(f"tcp://{address}:{port}")
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE:
+                continue
+            raise ConfigError(
+                f"cannot listen at {host} ({address}, port {port}): {error}; the host must be an address of this machine "
+                "that the other ranks can reach"
+            ) from error
+        return listener.get(zmq.LAST_ENDPOINT).decode()
+    raise ConfigError(
+        f"no port from {ports[0]} to {ports[-1]} is free at {host}; every rank on a host needs one: widen port_range"
+    )
+
+
+def _resolve(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise ConfigError(
+            f"the host name {host!r} does not resolve on this machine: {error}; give an address"
+        ) from error
