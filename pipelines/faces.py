@@ -7,6 +7,7 @@ engines' packages are imported when they are asked for.
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from dsgd import ConfigError, Sync
@@ -43,15 +44,28 @@ SPARK_PENALTIES: dict[str | None, dict[str, float]] = {
 
 
 @contextlib.contextmanager
-def session(engine: str, *, workers: int | None = None, address: str | None = None) -> Iterator[Any]:
-    """Open what the engine needs: nothing, a Dask client or a Spark session; ``address`` is the scheduler or master."""
+def session(
+    engine: str, *, workers: int | None = None, address: str | None = None, log: Path | None = None
+) -> Iterator[Any]:
+    """Open what the engine needs: nothing, a Dask client or a Spark session.
+
+    Parameters
+    ----------
+    engine : {"local", "dask", "spark"}
+    workers : int, optional
+        Workers to start when there is no ``address``.
+    address : str, optional
+        Dask's scheduler, or Spark's master.
+    log : Path, optional
+        Takes what Spark prints.
+    """
     if engine == "local":
         yield None
     elif engine == "dask":
         with dask_client(address, workers) as client:
             yield client
     elif engine == "spark":
-        with spark_session(address, workers) as spark:
+        with spark_session(address, workers, log) as spark:
             yield spark
     else:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")

@@ -9,6 +9,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,7 +24,7 @@ INTERACTIONS = (("carrier", "dest"), ("origin", "hour"), ("carrier", "origin"))
 FIRST_HELD_OUT_MONTH = 11
 
 _WEATHER = ["temp", "wind_speed", "precip", "visib", "pressure"]
-_WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_WEEKDAYS = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]  # day 0, 1 January 1970, was a Thursday
 
 
 def package_folder() -> Path:
@@ -51,8 +52,8 @@ def flights_table() -> pa.Table:
     planes = pd.read_csv(folder / "planes.csv", usecols=["tailnum", "year"]).rename(columns={"year": "built"})
     joined = flights.merge(weather, how="left", on=["origin", "time_hour"], validate="many_to_one")
     joined = joined.merge(planes, how="left", on="tailnum", validate="many_to_one")
-    day = pd.to_datetime(joined[["year", "month", "day"]])
-    joined["weekday"] = day.dt.weekday.map(dict(enumerate(_WEEKDAYS)))
+    days = pd.to_datetime(joined[["year", "month", "day"]]).to_numpy("datetime64[D]").astype(np.int64)
+    joined["weekday"] = np.array(_WEEKDAYS)[days % 7]
     joined["hour"] = joined["hour"].map("{:02d}".format)
     joined["plane_age"] = joined["year"] - joined["built"]
     joined[LABEL] = (joined["arr_delay"] > LATE_MINUTES).where(joined["arr_delay"].notna()).astype("boolean")

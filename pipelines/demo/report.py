@@ -45,7 +45,7 @@ the fit, reading and encoding the files included.</p>
 
 def report(results: Sequence[Result], *, title: str, summary: str, notes: Sequence[str], footer: str) -> str:
     """Return the whole HTML page; every text is escaped here."""
-    rows = ("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in cells(result)) + "</tr>" for result in results)
+    rows = ("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(result)) + "</tr>" for result in results)
     return _PAGE.substitute(
         title=html.escape(title),
         summary=html.escape(summary),

@@ -1,0 +1,89 @@
+"""The demo's fits: the same data, label and seed on every engine, each model measured on the months it has not seen.
+
+In: an engine, a mode and where the data is; out: a :class:`~pipelines.demo.result.Result`. Every model is saved by the
+engine's face and loaded by the local one before it is measured, as a user would who trains on a cluster and predicts
+elsewhere.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from dsgd import Sync, read_parquet
+
+from ..faces import build, train
+from ..scoring import measure
+from .flights import CATEGORICAL, FIRST_HELD_OUT_MONTH, INTERACTIONS, LABEL, NUMERIC
+from .result import Epoch, Result
+
+RANKS = 2
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of the table."""
+
+    engine: str
+    name: str
+    mode: Sync
+    ranks: int = RANKS
+
+
+RUNS = (
+    Run("local", "one rank", Sync(), ranks=1),
+    Run("local", "ring", Sync()),
+    Run("local", "model averaging", Sync(local_steps="epoch")),
+    Run("dask", "ring", Sync()),
+    Run("dask", "tree-aggregate", Sync(topology="engine", local_steps="epoch")),
+    Run("spark", "ring", Sync()),
+    Run("spark", "tree-aggregate", Sync(topology="engine", local_steps="epoch")),
+)
+
+
+def runs_by_engine(runs: tuple[Run, ...] = RUNS) -> Iterator[tuple[str, list[Run]]]:
+    """Group the runs so that each engine's session is opened once."""
+    for engine in dict.fromkeys(run.engine for run in runs):
+        yield engine, [run for run in runs if run.engine == engine]
+
+
+def dataset(path: Path, *, held_out: bool):
+    """The flights that arrived, of the months for training or of those held out."""
+    month = pc.field("month")
+    months = month >= FIRST_HELD_OUT_MONTH if held_out else month < FIRST_HELD_OUT_MONTH
+    return read_parquet(
+        str(path),
+        label=LABEL,
+        numeric=list(NUMERIC),
+        categorical=list(CATEGORICAL),
+        interactions=list(INTERACTIONS),
+        missing="mean",
+        filters=months & pc.field(LABEL).is_valid(),
+    )
+
+
+def fit_once(run: Run, data: Path, models: Path) -> Result:
+    """Fit, save, load, measure; the engine's session is open already."""
+    import dsgd
+
+    parameters = {"standardize": True, "n_workers": run.ranks, "random_state": SEED}
+    estimator = build(run.engine, "classification", parameters, run.mode)
+    start = time.perf_counter()
+    model = train(run.engine, estimator, dataset(data, held_out=False))
+    seconds = time.perf_counter() - start
+    place = models / f"{run.engine}-{run.name.replace(' ', '-')}"
+    model.save(str(place))
+    metrics = measure(dsgd.load(place), dataset(data, held_out=True))
+    epochs = tuple(Epoch(int(row["epoch"]), float(row["seconds"]), float(row["objective"])) for row in model.history_)
+    return Result(
+        engine=run.engine,
+        mode=f"{run.name}, {run.ranks} rank{'s' if run.ranks > 1 else ''}" if run.name != "one rank" else run.name,
+        seconds=seconds,
+        rows=sum(int(row["rows"]) for row in model.history_),
+        log_loss=metrics["log_loss"],
+        auc=metrics["auc"],
+        epochs=epochs,
+    )
