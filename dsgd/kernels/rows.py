@@ -20,6 +20,8 @@ from .expand import expand_codes
 # how bad data is found.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 compiled = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+# For helpers of inner loops: spliced into the caller before it is typed, so that arrays are not handed over.
+inlined = njit(nogil=True, fastmath=FAST, error_model="numpy", inline="always")
 
 
 class Rows(NamedTuple):
