@@ -19,7 +19,7 @@ _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_N
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-class BenchmarkFailed(RuntimeError):
+class BenchmarkError(RuntimeError):
     """The isolated process failed or ran past its time; the message ends with the last lines it wrote."""
 
 
@@ -39,7 +39,7 @@ def call(function: str, *, cores: int, seconds: float, env: dict[str, str] | Non
 
     Raises
     ------
-    BenchmarkFailed
+    BenchmarkError
         When the process exits with an error or is too slow.
     """
     environment = {**os.environ, **dict.fromkeys(_POOLS, str(cores)), **(env or {})}
@@ -50,7 +50,7 @@ def call(function: str, *, cores: int, seconds: float, env: dict[str, str] | Non
             code = _run(command, environment, output, seconds)
         if code != 0 or not result.exists():
             reason = f"took longer than {seconds:.0f} s" if code is None else f"ended with code {code}"
-            raise BenchmarkFailed(f"{function} {reason}:\n{_tail(log)}")
+            raise BenchmarkError(f"{function} {reason}:\n{_tail(log)}")
         return json.loads(result.read_text())
 
 

@@ -40,8 +40,8 @@ def standardised(X: np.ndarray) -> np.ndarray:
 
 
 def one_hot(column) -> sparse.csr_matrix:
-    """An Arrow column as one indicator column a value."""
-    codes = pc.dictionary_encode(column.combine_chunks()).indices.to_numpy()
+    """An Arrow column as one indicator column a value, null being a value."""
+    codes = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode").indices.to_numpy()
     n = len(codes)
     return sparse.csr_matrix((np.ones(n), codes, np.arange(n + 1)), shape=(n, int(codes.max()) + 1))
 

@@ -4,8 +4,7 @@ Comes in: a loss by name, X (n, d) dense or CSR, y, and the penalty. Goes out: c
 
     objective = sum_i weight_i loss_i / sum_i weight_i + alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|_2^2),
 
-the intercept free of penalty. Columns are scaled to unit root mean square inside, which changes the path and not the
-minimum. With an l1 part, w is split into its positive and negative parts, both bounded below by zero: the problem is smooth
+the intercept free of penalty. Columns are whitened or scaled inside, which changes the path and not the minimum. With an l1 part, w is split into its positive and negative parts, both bounded below by zero: the problem is smooth
 again, and coordinates at zero are exactly zero. Results are kept in the system's temporary directory under a hash of all
 inputs, because the tests of many optimisers ask for the same minimum.
 """
@@ -21,6 +20,9 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from .formulas import LOSSES
+
+WHITEN = 2000  # columns up to which their covariance is worth a Cholesky decomposition
+CURVATURE = 0.25  # a typical second derivative of the losses
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Optimum:
 
 
 class Objective:
-    """The objective and its gradient at (coef, intercept); scores have a column per output, k = 1 but for "multinomial"."""
+    """The objective and its gradient at (coef, intercept); there are k = 1 outputs but for "multinomial"."""
 
     def __init__(self, loss, X, y, *, weight=None, offset=None, alpha=0.0, l1_ratio=0.0, **parameters):
         self.X = sparse.csr_matrix(X, dtype=np.float64) if sparse.issparse(X) else np.asarray(X, np.float64)
@@ -69,12 +71,6 @@ class Objective:
         coef = np.atleast_2d(np.asarray(coef, np.float64))
         value, _, _ = self.smooth(coef, np.atleast_1d(np.asarray(intercept, np.float64)))
         return value + self.l1 * float(np.abs(coef).sum()) + self.l2 / 2 * float((coef**2).sum())
-
-    def column_scale(self) -> np.ndarray:
-        """Root mean square of each column, 1 for a column of zeros."""
-        squares = self.X.multiply(self.X) if sparse.issparse(self.X) else self.X**2
-        rms = np.sqrt(np.asarray(squares.mean(axis=0)).ravel())
-        return np.where(rms > 0, rms, 1.0)
 
 
 def solve(
@@ -106,35 +102,52 @@ def solve(
 
 def _minimise(objective: Objective, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
     k, d = objective.outputs, objective.X.shape[1]
-    scale = objective.column_scale()
+    center, basis = _coordinates(objective, fit_intercept)
     size, signs = k * d, ((1.0, -1.0) if objective.l1 else (1.0,))
 
-    def parts(z):
-        return [z[i * size : (i + 1) * size].reshape(k, d) / scale for i in range(len(signs))]
-
     def unpack(z):
-        return sum(sign * part for sign, part in zip(signs, parts(z), strict=True)), z[len(signs) * size :]
+        parts = [z[i * size : (i + 1) * size].reshape(k, d) @ basis for i in range(len(signs))]
+        coef = sum(sign * part for sign, part in zip(signs, parts, strict=True))
+        return coef, z[len(signs) * size :] - coef @ center, sum(part.sum() for part in parts)
 
     def value_and_gradient(z):
-        coef, intercept = unpack(z)
+        coef, intercept, total = unpack(z)
         value, gradient, free = objective.smooth(coef, intercept)
-        value += objective.l2 / 2 * (coef**2).sum()
-        gradient = gradient + objective.l2 * coef
-        if objective.l1:
-            value += objective.l1 * sum(part.sum() for part in parts(z))
-        sides = [((sign * gradient + objective.l1) / scale).ravel() for sign in signs]
+        value += objective.l2 / 2 * (coef**2).sum() + objective.l1 * (total if objective.l1 else 0.0)
+        gradient = gradient + objective.l2 * coef - np.outer(free, center)
+        sides = [((sign * gradient + objective.l1) @ basis.T).ravel() for sign in signs]
         return value, np.concatenate([*sides, free * fit_intercept])
 
     bounds = [(0, None) if objective.l1 else (None, None)] * (size * len(signs)) + [(None, None)] * k
+    tolerance = 1e-6 * min(objective.l1 or 1e-2, 1.0)
+    options = {"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-16, "gtol": tolerance, "maxcor": 30}
     start = np.zeros(len(bounds))
-    options = {"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 30}
-    for _ in range(3):  # a restart forgets stale curvature and often gains the last digits
-        start = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return unpack(start)
+    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    coef, intercept, _ = unpack(found.x)
+    return coef, intercept
+
+
+def _coordinates(objective: Objective, fit_intercept: bool):
+    """Where L-BFGS walks: coef = z @ basis, intercept = free - coef @ center, so that the Hessian starts near the identity.
+
+    Without an l1 part ``basis`` whitens the columns' covariance; with one it may only scale them, or the bounds would move.
+    """
+    X, share = objective.X, objective.share
+    d = X.shape[1]
+    center = share @ X if fit_intercept else np.zeros(d)
+    if objective.l1 or d > WHITEN:
+        squares = X.multiply(X).tocsr() if sparse.issparse(X) else X**2
+        spread = np.sqrt(np.maximum(share @ squares - center**2, 0))
+        return center, sparse.diags(1 / np.where(spread > 0, spread, 1.0))
+    weighted = X.multiply(share[:, None]).tocsr() if sparse.issparse(X) else X * share[:, None]
+    gram = X.T @ weighted
+    gram = (gram.toarray() if sparse.issparse(gram) else gram) - np.outer(center, center)
+    hessian = CURVATURE * gram + max(objective.l2, 1e-10 * np.trace(gram) / d) * np.eye(d)
+    return center, np.linalg.inv(np.linalg.cholesky(hessian))
 
 
 def _key(objective: Objective, loss: str, fit_intercept: bool, parameters: list) -> str:
-    digest = hashlib.sha256(repr((loss, objective.l1, objective.l2, fit_intercept, parameters, 1)).encode())
+    digest = hashlib.sha256(repr((loss, objective.l1, objective.l2, fit_intercept, parameters, 2)).encode())
     X = objective.X
     arrays = (X.data, X.indices, X.indptr) if sparse.issparse(X) else (np.ascontiguousarray(X),)
     for array in (*arrays, objective.y, objective.share, objective.offset):
@@ -151,7 +164,7 @@ def _save(path: Path, coef: np.ndarray, intercept: np.ndarray) -> None:
 
 
 def kkt_violation(objective: Objective, coef, intercept, *, fit_intercept: bool = True) -> float:
-    """How far (coef, intercept) is from optimal: the largest distance of zero from the subdifferential, over coordinates.
+    """Return how far (coef, intercept) is from optimal: the largest distance of zero from a coordinate's subdifferential.
 
     Compare it with a fraction of ``alpha``. Where a coefficient is zero, a gradient of the smooth part within the l1
     strength is no violation; elsewhere the gradient must cancel the l1 strength exactly.
