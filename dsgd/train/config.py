@@ -1,0 +1,229 @@
+"""What a fit is asked to do: one frozen dataclass, checked before any work starts, and what comes back from it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..data.spec import FeatureSpec
+from ..errors import ConfigError
+from ..losses import LOSSES
+from ..optim.rules import RULES
+from .modes import Sync
+
+OPTIMIZERS = ("auto", "svrg", *RULES)
+PENALTIES = (None, "l2", "l1", "elasticnet")
+SCHEDULES = ("constant", "invscaling", "optimal", "adaptive", "cosine")
+FAMILIES = ("auto", "binomial", "multinomial", "ovr")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """The parameters of a fit, in the core's names; every face translates its own to these.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    loss : str
+        A key of ``dsgd.losses.LOSSES``.
+    epsilon, quantile, power : float
+        Parameters of the losses that have them (huber and the epsilon-insensitive ones, quantile, tweedie).
+    penalty : {None, "l2", "l1", "elasticnet"}
+    alpha : float or "auto"
+        Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of LogisticRegression(C=1).
+    l1_ratio : float
+        Share of l1 in "elasticnet".
+    fit_intercept : bool
+    family : {"auto", "binomial", "multinomial", "ovr"}
+    class_weight : dict, "balanced" or None
+        Factor on the weight of each class's rows.
+    optimizer : str
+        "auto", "svrg" or a key of ``dsgd.optim.rules.RULES``.
+    learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}
+    eta0 : float or "auto"
+        First learning rate; "auto" takes it from the statistics of the data.
+    power_t : float
+    warmup_steps : int
+    batch_size : int or "auto"
+        Rows of the global mini-batch, shared out among the ranks; 1 is the online pass.
+    max_iter : int
+        Epochs at most.
+    tol : float or None
+        Stop when the objective's relative improvement over an epoch is below it for ``n_iter_no_change`` epochs; None
+        never stops early.
+    n_iter_no_change : int
+    early_stopping : bool
+        Judge by the loss on a validation set instead of by the objective.
+    validation_fraction : float
+        Share of the rows kept for it, when the user gives no validation set.
+    average : bool or int
+        Average the iterates (from that many rows on); the average is the model.
+    shuffle : bool
+    standardize : bool
+    dtype : {"float32", "float64"}
+    mode : Sync
+    n_workers : int
+    threads_per_worker : int
+    seed : int
+    cache_bytes, memory_limit : int or None
+        Bytes of block files, and of resident memory, that a worker may use.
+    encrypt : bool
+    port_range : (int, int) or None
+    interface : str or None
+    deadline : float
+        Seconds without a sign of life after which a peer counts as lost.
+
+    Raises
+    ------
+    ConfigError
+        For any value that is not one of those above, and for combinations that do not exist.
+    """
+
+    task: Literal["classification", "regression"] = "classification"
+    loss: str = "log_loss"
+    epsilon: float = 0.1
+    quantile: float = 0.5
+    power: float = 1.5
+    penalty: str | None = "l2"
+    alpha: float | Literal["auto"] = "auto"
+    l1_ratio: float = 0.15
+    fit_intercept: bool = True
+    family: str = "auto"
+    class_weight: Any = None
+    optimizer: str = "auto"
+    learning_rate: str = "constant"
+    eta0: float | Literal["auto"] = "auto"
+    power_t: float = 0.5
+    warmup_steps: int = 0
+    batch_size: int | Literal["auto"] = "auto"
+    max_iter: int = 100
+    tol: float | None = 1e-4
+    n_iter_no_change: int = 1
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    average: bool | int = False
+    shuffle: bool = True
+    standardize: bool = False
+    dtype: Literal["float32", "float64"] = "float32"
+    mode: Sync = field(default_factory=Sync)
+    n_workers: int = 1
+    threads_per_worker: int = 1
+    seed: int = 0
+    cache_bytes: int | None = None
+    memory_limit: int | None = None
+    encrypt: bool = True
+    port_range: tuple[int, int] | None = None
+    interface: str | None = None
+    deadline: float = 60.0
+
+    def __post_init__(self):
+        for name, values in _CHOICES.items():
+            _one_of(name, getattr(self, name), values)
+        for name, (low, strict) in _BOUNDS.items():
+            _at_least(name, getattr(self, name), low, strict)
+        for name in ("l1_ratio", "validation_fraction"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)!r}")
+        if self.early_stopping and not 0 < self.validation_fraction < 1:
+            raise ConfigError(f"validation_fraction must be above 0 and below 1, not {self.validation_fraction!r}")
+        binary = LOSSES[self.loss].task == "binary"
+        if binary != (self.task == "classification"):
+            known = sorted(name for name, loss in LOSSES.items() if (loss.task == "binary") != binary)
+            raise ConfigError(f"loss={self.loss!r} is not for {self.task}; use one of {known}")
+        if self.optimizer == "svrg" and not LOSSES[self.loss].smooth:
+            raise ConfigError(
+                f"optimizer='svrg' needs a smooth loss and {self.loss!r} has corners; use optimizer='sgd' with average=True"
+            )
+        if not isinstance(self.mode, Sync):
+            raise ConfigError(f"mode must be a Sync(...) object, not {self.mode!r}")
+
+    @property
+    def strengths(self) -> tuple[float, float]:
+        """Shares (l1, l2) of ``alpha``."""
+        ratio = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
+        return (0.0, 0.0) if ratio is None else (ratio, 1.0 - ratio)
+
+
+_CHOICES: dict[str, tuple] = {
+    "task": ("classification", "regression"),
+    "loss": tuple(sorted(LOSSES)),
+    "penalty": PENALTIES,
+    "family": FAMILIES,
+    "optimizer": OPTIMIZERS,
+    "learning_rate": SCHEDULES,
+    "dtype": ("float32", "float64"),
+}
+_BOUNDS: dict[str, tuple[float, bool]] = {
+    "alpha": (0, False),
+    "eta0": (0, True),
+    "batch_size": (1, False),
+    "max_iter": (1, False),
+    "tol": (0, False),
+    "n_iter_no_change": (1, False),
+    "warmup_steps": (0, False),
+    "n_workers": (1, False),
+    "threads_per_worker": (1, False),
+    "seed": (0, False),
+    "cache_bytes": (0, False),
+    "memory_limit": (1, False),
+    "deadline": (0, True),
+}
+_AUTO = ("alpha", "eta0", "batch_size")
+_OPTIONAL = ("tol", "cache_bytes", "memory_limit")
+
+
+def _one_of(name: str, value, values: tuple) -> None:
+    if value not in values:
+        raise ConfigError(f"{name} must be one of {', '.join(map(repr, values))}, not {value!r}")
+
+
+def _at_least(name: str, value, low: float, strict: bool) -> None:
+    if (value is None and name in _OPTIONAL) or (isinstance(value, str) and value == "auto" and name in _AUTO):
+        return
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not (value > low if strict else value >= low) or not np.isfinite(value):
+        also = " or 'auto'" if name in _AUTO else " or None" if name in _OPTIONAL else ""
+        raise ConfigError(f"{name} must be a number {'>' if strict else '>='} {low}{also}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class TrainedLinear:
+    """What a fit brings back.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (k, d), float32 or float64
+        On the scale of the data as given (standardisation undone); ``d`` as in ``spec.layout``.
+    intercept : ndarray of shape (k,)
+    classes : ndarray of shape (classes,), or None for regression
+        The labels as the user wrote them, ascending; k is 1 for two classes.
+    spec : FeatureSpec
+        As fitted: what predicting needs (means for missing values included).
+    loss : str
+    loss_parameters : dict
+        ``epsilon``, ``quantile``, ``power`` as far as the loss has them.
+    outputs : {"single", "softmax", "ovr"}
+    epochs : int
+        Epochs that were run.
+    steps : int
+    history : tuple of dict
+        One record per epoch: ``epoch``, ``objective`` (penalty included), ``seconds``, ``rows``, ``validation`` (mean
+        loss on the validation rows, when there are), ``phase``.
+    converged : bool
+        Whether the stopping rule ended the fit, rather than ``max_iter``.
+    state : dict
+        What a later fit needs to go on where this one stopped: ``params`` and the optimiser's arrays.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    classes: np.ndarray | None
+    spec: FeatureSpec
+    loss: str
+    loss_parameters: dict[str, float]
+    outputs: Literal["single", "softmax", "ovr"]
+    epochs: int
+    steps: int
+    history: tuple[dict, ...]
+    converged: bool
+    state: dict[str, Any]
