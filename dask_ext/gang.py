@@ -1,4 +1,4 @@
-"""A gang of ranks on Dask's workers, as the driver sees it: whose turn it is, who lives, what they say, how they end."""
+"""A gang of ranks on Dask's workers, as the driver sees it: whose turn it is, who lives, what is said, how it ends."""
 
 import contextlib
 import queue
@@ -33,8 +33,8 @@ def turn(client: distributed.Client, addresses: Sequence[str], deadline: float) 
             lease = distributed.Semaphore(1, f"dsgd-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
             if not lease.acquire(timeout=max(0.1, limit - time.monotonic())):
                 raise ConfigError(
-                    f"other fits have held the worker {address} for {deadline:g} s; wait for them, give this fit workers"
-                    " of its own (DaskEngine(workers=...)), or let it wait longer (turn_deadline=...)"
+                    f"other fits have held the worker {address} for {deadline:g} s; wait for them, give this fit"
+                    " workers of its own (DaskEngine(workers=...)), or let it wait longer (turn_deadline=...)"
                 )
             held.callback(lease.release)
         yield
@@ -43,8 +43,8 @@ def turn(client: distributed.Client, addresses: Sequence[str], deadline: float) 
 class Mail:
     """Reports of all fits of one client: one topic on the scheduler, so that nothing piles up there with the fits."""
 
-    _of: "ClassVar[weakref.WeakKeyDictionary[distributed.Client, Mail]]" = weakref.WeakKeyDictionary()
-    _lock: ClassVar = threading.Lock()
+    _of: ClassVar["weakref.WeakKeyDictionary[distributed.Client, Mail]"] = weakref.WeakKeyDictionary()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, client: distributed.Client):
         self.topic = f"dsgd-reports-{client.id}"
