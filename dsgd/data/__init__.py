@@ -1,1 +1,37 @@
+"""The data path: sources, splits, the feature spec, the encoder, blocks and the stores that keep them."""
 
+from .block import Block, make_block
+from .dataset import Dataset, Split, assign
+from .encode import Encoder, encode_batch
+from .layout import Layout
+from .memory_store import MemoryStore
+from .order import EpochOrder, epoch_order
+from .parquet import ParquetDataset, read_parquet
+from .sources import as_dataset, open_store
+from .spec import FeatureSpec
+from .statistics import Statistics, merge, merge_all, merge_bytes
+from .store import BlockStore
+
+__all__ = [
+    "Block",
+    "BlockStore",
+    "Dataset",
+    "Encoder",
+    "EpochOrder",
+    "FeatureSpec",
+    "Layout",
+    "MemoryStore",
+    "ParquetDataset",
+    "Split",
+    "Statistics",
+    "as_dataset",
+    "assign",
+    "encode_batch",
+    "epoch_order",
+    "make_block",
+    "merge",
+    "merge_all",
+    "merge_bytes",
+    "open_store",
+    "read_parquet",
+]

@@ -36,7 +36,7 @@ def _chunks(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]):
     start = _round_up(len(_MAGIC) + 8 + len(header))
     yield (_MAGIC + len(header).to_bytes(8, "little") + header).ljust(start, b"\0")
     for array in arrays.values():
-        yield memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b""
+        yield np.ascontiguousarray(array).data.cast("B") if array.size else b""
         yield bytes(_round_up(array.nbytes) - array.nbytes)
 
 

@@ -1,9 +1,10 @@
 """Categorical columns to codes: Arrow columns in, one row-major matrix of weight positions out.
 
-Every value of a column's dictionary is hashed once, straight from Arrow's buffers, into a small table; rows then look their
-dictionary index up in it. A category is its text: an integer is its decimal digits (the same for int32 and int64, so 7 and
-"7" are one category), a boolean is "true" or "false", a date as Arrow prints it, a float must be a whole number and counts as that
-integer. A null is a category of its own; with a vocabulary it is unseen, unless None is among the values.
+Every value of a column's dictionary is hashed once, straight from Arrow's buffers, into a small table; rows then look
+their dictionary index up in it. A category is its text: an integer is its decimal digits (the same for int32 and int64,
+so that 7 and "7" are one category), a boolean is "true" or "false", a date is what Arrow prints, a float must be a whole
+number and counts as that integer. A null is a category of its own; with a vocabulary it is unseen, unless None is among
+the values.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ asked, is picklable, and is what travels to workers. A Split is a few words: a f
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,8 @@ class Split:
 
     def cut(self, pieces: int) -> list["Split"]:
         """Divide into ``pieces`` ranges of nearly equal numbers of rows, leaving out empty ones."""
-        edges = [self.start + self.rows * i // pieces for i in range(pieces + 1)]
-        return [replace(self, start=a, rows=b - a) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        edges = (self.start + self.rows * i // pieces for i in range(pieces + 1))
+        return [replace(self, start=a, rows=b - a) for a, b in pairwise(edges) if b > a]
 
 
 class Dataset(ABC):

@@ -73,8 +73,8 @@ class Encoder:
         places = batch.schema.get_all_field_indices(name)
         if len(places) != 1:
             raise DataError(
-                f"{'no column' if not places else f'{len(places)} columns'} named {name!r} in {where.path or 'the data'}; the model "
-                f"needs exactly one, and the columns are {batch.schema.names}"
+                f"one column {name!r} was expected and {where.path or 'the data'} has {len(places)}; "
+                f"the columns are {batch.schema.names}"
             )
         return batch.column(places[0])
 

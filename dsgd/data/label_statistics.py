@@ -105,7 +105,7 @@ def _merge_classes(left: LabelStatistics, right: LabelStatistics, kind: str):
     return classes, rows, weight
 
 
-def _no_classes():
+def _no_classes() -> tuple[None, np.ndarray, np.ndarray]:
     return None, np.zeros(0, np.int64), np.zeros(0)
 
 
@@ -126,9 +126,7 @@ class LabelCounter:
         values = label.astype(np.float64) + 0.0  # -0.0 becomes 0.0, which is another bit pattern
         if self._used >= 0:
             bits = values.view(np.int64)
-            self._used = count_values(
-                bits, weight, self._keys, self._rows, self._weights, self._used, MAX_CLASSES
-            )
+            self._used = count_values(bits, weight, self._keys, self._rows, self._weights, self._used, MAX_CLASSES)
         self._moments = merge_labels(self._moments, _moments(values, weight))
 
     def result(self, codes: LabelCodes) -> LabelStatistics:
@@ -136,6 +134,7 @@ class LabelCounter:
         moments = self._moments
         if codes.kind == "string":
             moments = LabelStatistics("string", *_no_classes())
+        classes: np.ndarray | None
         classes, rows, weight = _no_classes()
         if self._used >= 0:
             found = np.flatnonzero(self._rows)

@@ -1,7 +1,7 @@
 """Labels: numbers as they are, anything else as codes of the classes in the order in which they were met.
 
-A block holds raw labels, because no worker knows all classes while it encodes; once they are known from everybody's statistics, the
-store maps them to what the losses want (-1 and +1, or 0 .. k-1).
+A block holds raw labels, because no worker knows all classes while it encodes; once they are known from everybody's
+statistics, the store maps them to what the losses want (-1 and +1, or 0 .. k-1).
 """
 
 import numpy as np

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
 from ..errors import DataError
 from .dataset import Dataset, Split
 from .files import list_files
 from .filters import RowFilter, as_expression
-from .resolve import Options, Roles, is_category, is_number, is_text, is_vector, resolve_spec
+from .parquet_files import family, open_parquet, unreadable
+from .resolve import Options, Roles, is_text, resolve_spec
 from .spec import FeatureSpec
 from .vectors import vector_shape
 from .where import Where
@@ -29,9 +29,6 @@ from .where import Where
 # Rows that are looked at for the length of a vector column.
 _PEEK = 1024
 _FOOTER_THREADS = 8
-# The columns of a row group above this size (bytes, decompressed) are read through buffers, not whole.
-_LARGE_ROW_GROUP = 64 << 20
-_BUFFER = 1 << 20
 
 
 def read_parquet(
@@ -59,13 +56,14 @@ def read_parquet(
     label, weight, offset : str, optional
         The target, the rows' weights, and a known addend of the score (the logarithm of an exposure, say).
     numeric, categorical, vectors : list of str, optional
-        Columns by their use. A group that is None takes all columns of its types that are named nowhere else: numbers are numeric;
-        strings, dictionaries and booleans are categorical; lists of numbers and Spark's vectors are vectors. Any
+        Columns by their use. A group that is None takes all columns of its types that are named nowhere else: numbers are
+        numeric; strings, dictionaries and booleans are categorical; lists of numbers and Spark's vectors are vectors. Any
         integer, date or whole-numbered column may be named categorical.
     interactions : list of tuple of str
         Crosses of categorical columns, ``("carrier", "dest")``, made on the fly.
     hash_bits : int or dict
-        A categorical column or a cross has ``2**hash_bits`` weights; a dict gives the bits by column and by tuple, others have 18.
+        A categorical column or a cross has ``2**hash_bits`` weights; a dict gives the bits by column and by tuple, and
+        those it leaves out have 18.
     vocabulary : dict, optional
         ``{column: values}``: one weight for each value and one for all others, instead of hashing.
     filters : pyarrow.compute.Expression, or lists of tuples as in ``pyarrow.parquet.read_table``
@@ -135,7 +133,7 @@ class ParquetDataset(Dataset):
     @cached_property
     def _arrow(self) -> pads.FileSystemDataset:
         filesystem, files, base = self._files
-        _open(filesystem, files[0]).close()
+        open_parquet(filesystem, files[0]).close()
         return pads.dataset(
             files, filesystem=filesystem, format="parquet", partitioning="hive", partition_base_dir=base
         )
@@ -175,7 +173,7 @@ class ParquetDataset(Dataset):
             kept = fragment if self.filter is None else fragment.subset(self.filter, schema=self.schema)
             groups = {group.id for group in kept.row_groups}
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(fragment.path, error) from error
+            raise unreadable(fragment.path, error) from error
         partition = tuple(sorted(pads.get_partition_keys(fragment.partition_expression).items()))
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         firsts = np.cumsum([0, *sizes])
@@ -196,7 +194,7 @@ class ParquetDataset(Dataset):
             if name not in physical.names:
                 raise DataError(f"the files differ: column {name!r} is in {first} and not in {fragment.path}")
             wanted = self.schema.field(name).type if name in self.schema.names else None
-            if wanted is not None and _family(wanted) != _family(physical.field(name).type) != "null":
+            if wanted is not None and family(wanted) != family(physical.field(name).type) != "null":
                 raise DataError(
                     f"the files differ: column {name!r} is of type {wanted} in {first} and of type "
                     f"{physical.field(name).type} in {fragment.path}"
@@ -232,10 +230,10 @@ class ParquetDataset(Dataset):
     def _row_group(self, split: Split, names: list[str], batch_rows: int, threads: int) -> Iterator[pa.RecordBatch]:
         text = [name for name in names if is_text(self.schema.field(name).type)]
         try:
-            with _open(self._files[0], split.path, text, split.row_group) as file:
+            with open_parquet(self._files[0], split.path, text, split.row_group) as file:
                 yield from file.iter_batches(batch_rows, [split.row_group], columns=names, use_threads=threads > 1)
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(split.path, error, split.row_group) from error
+            raise unreadable(split.path, error, split.row_group) from error
 
     def _with_partition(self, batch: pa.RecordBatch, partition: Mapping[str, Any]) -> pa.RecordBatch:
         wanted = {*self._columns, *(self.row_filter.columns if self.row_filter else ())}
@@ -244,34 +242,3 @@ class ParquetDataset(Dataset):
                 constant = pa.repeat(pa.scalar(value, self.schema.field(name).type), batch.num_rows)
                 batch = batch.append_column(name, constant)
         return batch
-
-
-def _open(filesystem, path: str, dictionaries: Sequence[str] = (), row_group: int | None = None) -> pq.ParquetFile:
-    try:
-        metadata = pq.read_metadata(path, filesystem=filesystem)
-        large = row_group is not None and metadata.row_group(row_group).total_byte_size > _LARGE_ROW_GROUP
-        return pq.ParquetFile(
-            filesystem.open_input_file(path),
-            metadata=metadata,
-            read_dictionary=list(dictionaries),
-            buffer_size=_BUFFER if large else 0,
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str, error: Exception, row_group: int | None = None) -> DataError:
-    place = "" if row_group is None else f" (row group {row_group})"
-    return DataError(
-        f"{path}{place} cannot be read as Parquet: {error}; it may be another kind of file, or cut short: write it again"
-    )
-
-
-def _family(kind: pa.DataType) -> str:
-    """What may differ between files without harm is one family: all numbers, all texts, all vectors."""
-    if pa.types.is_null(kind):
-        return "null"
-    for name, test in (("text", is_text), ("number", is_number), ("vector", is_vector), ("category", is_category)):
-        if test(kind):
-            return name
-    return str(kind)

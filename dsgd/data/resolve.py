@@ -185,10 +185,10 @@ def _as_names(names) -> list[str]:
 
 
 def _as_tuples(interactions) -> list[tuple[str, ...]]:
-    pairs = [tuple(x) if not isinstance(x, str) else x for x in interactions]
-    for pair in pairs:
-        if isinstance(pair, str):
-            raise ConfigError(f"an interaction is a tuple of column names, such as ('a', 'b'), not {pair!r}")
+    for names in interactions:
+        if isinstance(names, str):
+            raise ConfigError(f"an interaction is a tuple of column names, such as ('a', 'b'), not {names!r}")
+    pairs = [tuple(names) for names in interactions]
     if len(set(pairs)) < len(pairs):
         raise ConfigError(f"interactions names a tuple twice: {pairs}")
     return pairs

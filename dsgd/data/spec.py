@@ -1,7 +1,7 @@
 """FeatureSpec: which source columns become features, and how; a small frozen value that a saved model keeps.
 
-It comes from a schema and the user's options (:mod:`dsgd.data.resolve`), gives the :class:`~dsgd.data.layout.Layout` of the weight
-vector, and is applied by :mod:`dsgd.data.encode`, the same way when fitting and when predicting.
+It comes from a schema and the user's options (:mod:`dsgd.data.resolve`), gives the :class:`~dsgd.data.layout.Layout` of
+the weight vector, and is applied by :mod:`dsgd.data.encode`, the same way when fitting and when predicting.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -93,7 +93,8 @@ class FeatureSpec:
         if self.missing not in ("raise", "mean"):
             raise ConfigError(f"missing must be 'raise' or 'mean', not {self.missing!r}")
         _check_unique(self.columns)
-        for column in (*self.categorical, *self.interactions):
+        hashed: tuple[Categorical | Interaction, ...] = (*self.categorical, *self.interactions)
+        for column in hashed:
             if not 1 <= column.bits <= 30:
                 raise ConfigError(f"hash_bits of {column.name!r} must be from 1 to 30, not {column.bits}")
         for interaction in self.interactions:

@@ -106,7 +106,8 @@ class Statistics:
         """The inverse of :meth:`to_bytes`."""
         arrays, meta = unpack(payload, "a worker's statistics")
         label = LabelStatistics.from_parts(arrays, meta["label"])
-        return cls(**{n: arrays[n] for n in _ARRAYS}, **{n: meta[n] for n in _SCALARS}, label=label)
+        fields = {name: arrays[name] for name in _ARRAYS} | {name: meta[name] for name in _SCALARS}
+        return cls(**fields, label=label)
 
 
 _ARRAYS = ("column_weight", "mean", "m2", "largest", "sparse_sum", "sparse_square", "sparse_largest", "touched")

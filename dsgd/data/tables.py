@@ -26,24 +26,24 @@ def as_table(X: Any) -> pa.Table | None:
         return pa.Table.from_batches([X])
     if type(X).__module__.partition(".")[0] == "pandas" and hasattr(X, "columns"):
         return _from_pandas(X)
-    if hasattr(X, "__arrow_c_stream__") and not hasattr(X, "ndim"):
-        return pa.table(X)
-    if hasattr(X, "__arrow_c_stream__") and getattr(X, "ndim", 2) == 2:
-        return pa.table(X)
-    return None
+    return pa.table(X) if hasattr(X, "__arrow_c_stream__") else None
 
 
 def _from_pandas(frame) -> pa.Table:
     names = list(frame.columns)
     if not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"the frame's column names must be strings, not {names[:5]}; rename them with df.columns = [...]")
+        raise ConfigError(
+            f"the frame's column names must be strings, not {names[:5]}; rename them with df.columns = [...]"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"there are {names.count(twice)} columns named {twice!r}; rename all but one of them")
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"the frame has a column of mixed types: {error}; convert it to numbers or to strings") from error
+        raise DataError(
+            f"the frame has a column of mixed types: {error}; convert it to numbers or to strings"
+        ) from error
 
 
 class TableDataset(Dataset):
@@ -52,6 +52,7 @@ class TableDataset(Dataset):
     def __init__(self, table: pa.Table, roles: Roles, options: Options, spec: FeatureSpec | None = None):
         self.table = table.unify_dictionaries()
         self.roles = roles
+        self._places: dict[int, int] | None = None
         self._spec = spec or resolve_spec(table.schema, roles, options, self._vector_shape)
 
     def __repr__(self):
@@ -77,23 +78,23 @@ class TableDataset(Dataset):
         starts = range(0, total, _SPLIT_ROWS)
         return [Split("", 0, start, min(_SPLIT_ROWS, total - start)) for start in starts]
 
-    def only(self, splits: Sequence[Split]) -> tuple[Dataset, list[Split]]:
-        """Return a table of the splits' rows, and the splits as places in it; where they were stays known for errors."""
+    def only(self, splits: Sequence[Split]) -> tuple["TableDataset", list[Split]]:
+        """Return a table of the splits' rows alone; the splits keep the numbers that their rows had."""
         other = copy(self)
-        parts = [self.table.slice(split.start - split.first_row, split.rows) for split in splits]
+        parts = [self.table.slice(self._place(split), split.rows) for split in splits]
         other.table = pa.concat_tables(parts) if parts else self.table.slice(0, 0)
-        starts = np.cumsum([0, *(split.rows for split in splits)])
-        moved = [
-            Split("", 0, split.start, split.rows, first_row=split.start - int(start))
-            for split, start in zip(splits, starts, strict=False)
-        ]
-        return other, moved
+        places = np.cumsum([0, *(split.rows for split in splits)]).tolist()
+        other._places = {split.start: place for split, place in zip(splits, places, strict=False)}
+        return other, list(splits)
+
+    def _place(self, split: Split) -> int:
+        """Where a split begins in this table."""
+        return split.start if self._places is None else self._places[split.start]
 
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """Yield a split's rows; ``split.first_row`` is the row of the user's table that this table begins with."""
-        begin = split.start - split.first_row
-        for start in range(begin, begin + split.rows, batch_rows):
-            rows = self.table.slice(start, min(batch_rows, begin + split.rows - start)).combine_chunks()
+        """Yield a split's rows, rows being named by their place in the user's table."""
+        for done in range(0, split.rows, batch_rows):
+            rows = self.table.slice(self._place(split) + done, min(batch_rows, split.rows - done)).combine_chunks()
             for batch in rows.to_batches():
-                yield batch, Where("", split.first_row + start)
-                start += batch.num_rows
+                yield batch, Where("", split.start + done)
+                done += batch.num_rows

@@ -35,9 +35,7 @@ class LabelMap:
         return self.targets[np.searchsorted(self.raw, label)]
 
 
-def label_map(
-    mapping: Mapping[Any, float], labels: LabelStatistics, codes: LabelCodes, dtype: np.dtype
-) -> LabelMap:
+def label_map(mapping: Mapping[Any, float], labels: LabelStatistics, codes: LabelCodes, dtype: np.dtype) -> LabelMap:
     """Build the table for one worker's labels.
 
     Parameters
@@ -53,14 +51,22 @@ def label_map(
         When the worker has a label that is not in the mapping, or labels that the dtype cannot tell apart.
     """
     if labels.classes is None:
-        raise DataError("the label has more than 10,000 distinct values; that is a target for regression, not a set of classes")
+        raise DataError(
+            "the label has more than 10,000 distinct values; that is a target for regression, not a set of classes"
+        )
     if labels.kind == "int" and dtype == np.float32 and max(-labels.low, labels.high) > _EXACT_FLOAT32:
-        raise DataError(f"class {labels.high:.0f} is not exact in float32; use dtype='float64' or smaller class numbers")
+        raise DataError(
+            f"class {labels.high:.0f} is not exact in float32; use dtype='float64' or smaller class numbers"
+        )
+    raw: np.ndarray
+    names: list[Any]
+    wanted: dict[Any, float]
     if labels.kind == "string":
         raw, names = np.arange(len(codes.values)), codes.values
         wanted = {str(key): value for key, value in mapping.items()}
     else:
-        raw = names = labels.classes.astype(dtype)
+        raw = labels.classes.astype(dtype)
+        names = raw.tolist()
         wanted = {float(dtype.type(key)): value for key, value in mapping.items()}
     unknown = [name for name in names if name not in wanted]
     if unknown:
@@ -75,6 +81,10 @@ class Finish:
     labels: LabelMap | None = None
     means: np.ndarray | None = None
 
+    def copy(self) -> "Finish":
+        """What is done so far."""
+        return replace(self)
+
     def __call__(self, block: Block) -> Block:
         """Finish a block that comes from the encoder."""
         return self.impute(self.relabel(block))
@@ -84,7 +94,7 @@ class Finish:
         if self.labels is not None:
             raise DataError("the labels of this store have been mapped already")
         if mapping is None and labels.kind == "string":
-            raise DataError(f"the label is text ({labels.classes[:3]} ...) and a number was expected")
+            raise DataError("the label is text and a number was expected; map the classes, or use a numeric column")
         if mapping is not None:
             self.labels = label_map(mapping, labels, encoder.labels, encoder.dtype)
 

@@ -47,7 +47,7 @@ def gather_codes(addresses, table, table_start, destination, out):
     for begin in range(0, n, _TILE):
         rows = min(_TILE, n - begin)
         for j in range(c):
-            index = carray(_pointer(addresses[j]), (n,), np.uint32)
+            index = carray(_pointer(addresses[j]), (n,), np.uint32)  # type: ignore[call-arg]
             base = np.uint64(table_start[j])
             for i in range(rows):
                 tile[i, j] = table[base + np.uint64(index[begin + i])]
@@ -80,7 +80,7 @@ def gather_floats(addresses, sample, destination, first, out, sums):
     for begin in range(0, n, _TILE):
         rows = min(_TILE, n - begin)
         for j in range(p):
-            column = carray(_pointer(addresses[j]), (n,), sample.dtype)
+            column = carray(_pointer(addresses[j]), (n,), sample.dtype)  # type: ignore[call-arg]
             total = 0.0
             for i in range(rows):
                 value = column[begin + i]
@@ -114,3 +114,12 @@ def scatter_sparse(indptr, indices, values, destination, out_indptr, out_indices
             out_indices[target] = indices[k]
             out_values[target] = values[k]
             target += 1
+
+
+@njit(cache=True, nogil=True)
+def copy_rows(source, rows, out):
+    """Copy the rows with the given numbers: ``out[k] = source[rows[k]]``."""
+    for k in range(len(rows)):
+        i = np.uint64(rows[k])
+        for j in range(source.shape[1]):
+            out[k, j] = source[i, j]

@@ -1,0 +1,182 @@
+"""Matrices in memory as a Dataset: numpy arrays and scipy sparse matrices, wrapped without a copy where dtype and order suit."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse
+
+from ..errors import ConfigError, DataError
+from .block import Block, make_block
+from .dataset import Dataset, Split
+from .encode import Encoder, impute
+from .labels import encode_label
+from .numbers import refuse_nonfinite, refuse_values
+from .order import take_rows
+from .resolve import Roles
+from .spec import FeatureSpec, Vector
+from .where import Where
+
+# The name of the one vector column that a matrix without column names is.
+COLUMN = "X"
+_SPLIT_ROWS = 1 << 16
+
+
+class MatrixDataset(Dataset):
+    """A matrix of shape (n, d), with a label, weight and offset of shape (n,); made by :func:`dsgd.data.sources.as_dataset`.
+
+    Parameters
+    ----------
+    X : ndarray or scipy sparse matrix, of shape (n, d)
+    columns : dict of str to ndarray of shape (n,)
+        Those of label, weight and offset that there are, by their names in ``roles``.
+    roles : Roles
+    spec : FeatureSpec, optional
+        Of a fitted model; otherwise the matrix is one vector column of width d.
+    """
+
+    def __init__(self, X, columns: dict[str, np.ndarray], roles: Roles, missing: str, spec: FeatureSpec | None = None):
+        self.X = X.tocsr() if scipy.sparse.issparse(X) else X
+        self.columns = columns
+        self.roles = roles
+        self._spec = spec or FeatureSpec(
+            vectors=(Vector(COLUMN, X.shape[1], scipy.sparse.issparse(X)),), missing=missing
+        )
+        _check_width(self.X, self._spec)
+
+    def __repr__(self):
+        return f"MatrixDataset(shape={self.X.shape}, {self.roles})"
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """One vector column, or the columns of a fitted model by position."""
+        return self._spec
+
+    def with_spec(self, spec: FeatureSpec) -> "MatrixDataset":
+        """Return the same rows with the features of a fitted model, which must be d numbers a row."""
+        _check_width(self.X, spec)
+        other = copy(self)
+        other._spec = spec
+        return other
+
+    def splits(self) -> list[Split]:
+        """Ranges of 65,536 rows."""
+        total = self.X.shape[0]
+        return [Split("", 0, i, min(_SPLIT_ROWS, total - i)) for i in range(0, total, _SPLIT_ROWS)]
+
+    def only(self, splits: Sequence[Split]) -> tuple["MatrixDataset", list[Split]]:
+        """Return the splits' rows alone; a single range is a view."""
+        joined = _ranges(splits)
+        other = copy(self)
+        if len(joined) == 1:
+            rows: slice | np.ndarray = slice(*joined[0])
+        else:
+            rows = np.concatenate([np.arange(0), *(np.arange(a, b) for a, b in joined)])
+        other.X = self.X[rows]
+        other.columns = {name: values[rows] for name, values in self.columns.items()}
+        return other, other.splits()
+
+    def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """Yield rows as Arrow batches, the matrix as a fixed-size list; training does not come this way."""
+        for start in range(split.start, split.start + split.rows, batch_rows):
+            rows = slice(start, min(start + batch_rows, split.start + split.rows))
+            X = self.X[rows].toarray() if scipy.sparse.issparse(self.X) else np.ascontiguousarray(self.X[rows])
+            arrays = {COLUMN: pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])}
+            arrays |= {name: pa.array(values[rows]) for name, values in self.columns.items()}
+            yield pa.record_batch(arrays), Where("", start)
+
+    def blocks(
+        self,
+        split: Split,
+        encoder: Encoder,
+        batch_rows: int,
+        threads: int = 1,
+        shuffle: np.random.Generator | None = None,
+    ) -> Iterator[Block]:
+        """Yield a split's rows as views, or copies where the dtype or the order differs."""
+        for start in range(split.start, split.start + split.rows, batch_rows):
+            block = self.wrap(encoder, start, min(start + batch_rows, split.start + split.rows))
+            self.check(block, Where("", start))
+            yield block if shuffle is None else take_rows(block, shuffle.permutation(block.rows))
+
+    def wrap(self, encoder: Encoder, start: int, stop: int) -> Block:
+        """Return rows ``start`` to ``stop`` as a Block, without a copy where dtype and order suit."""
+        X, spec, dtype = self.X[start:stop], self._spec, encoder.dtype
+        if not scipy.sparse.issparse(X) and spec.sparse_vectors:
+            X = scipy.sparse.csr_array(X)
+        features = {}
+        if scipy.sparse.issparse(X):
+            indices = (
+                X.indices + np.int64(spec.sparse_start) if spec.sparse_vectors and spec.sparse_start else X.indices
+            )
+            features = {"indptr": X.indptr, "indices": indices, "values": X.data}
+            if not spec.sparse_vectors:
+                features["dense"] = np.zeros((stop - start, spec.layout.dense), dtype)
+        else:
+            features = {"dense": X}
+        block = make_block(
+            self._label(encoder, start, stop), dtype=dtype, **features, **self._extra(dtype, start, stop)
+        )
+        if spec.means is not None and np.isnan(block.dense).any():
+            block = make_block(block.label, dtype=dtype, **(vars(block) | {"dense": block.dense.copy(), "label": None}))
+            impute(block.dense, spec.means)
+        return block
+
+    def _label(self, encoder: Encoder, start: int, stop: int) -> np.ndarray:
+        name = self.roles.label
+        if name is None:
+            return np.zeros(stop - start, encoder.dtype)
+        values = self.columns[name][start:stop]
+        if values.dtype == encoder.dtype:
+            encoder.labels.note("float", name, Where("", start))
+            if not np.isfinite(values.sum(dtype=np.float64)):
+                refuse_values(~np.isfinite(values), values, name, Where("", start), "a label must be finite")
+            return values
+        return encode_label(pa.array(values), name, encoder.labels, encoder.dtype, Where("", start))
+
+    def _extra(self, dtype: np.dtype, start: int, stop: int) -> dict[str, np.ndarray]:
+        extra = {}
+        for role in ("weight", "offset"):
+            name = getattr(self.roles, role)
+            if name is not None:
+                values = self.columns[name][start:stop].astype(dtype, copy=False)
+                bad = ~np.isfinite(values) | ((values < 0) if role == "weight" else False)
+                wanted = f"a {role} must be finite" + (" and not negative" if role == "weight" else "")
+                refuse_values(bad, values, name, Where("", start), wanted)
+                extra[role] = values
+        return extra
+
+    def check(self, block: Block, where: Where) -> None:
+        """Raise DataError when a feature of a block is not finite."""
+        allow_nan = self._spec.missing == "mean" and self._spec.means is None
+        if not np.isfinite(block.dense.sum(dtype=np.float64)):
+            refuse_nonfinite(block.dense, COLUMN, where, allow_nan)
+        if not np.isfinite(block.values.sum(dtype=np.float64)):
+            bad = ~np.isfinite(block.values)
+            if bad.any():
+                row = int(np.searchsorted(block.indptr, int(bad.argmax()), side="right")) - 1
+                refuse_nonfinite(block.values[bad][:1], COLUMN, where.after(row), allow_nan=False)
+
+
+def _ranges(splits: Sequence[Split]) -> list[tuple[int, int]]:
+    """The splits as ranges of rows, neighbours joined."""
+    ranges: list[tuple[int, int]] = []
+    for split in splits:
+        if ranges and ranges[-1][1] == split.start:
+            ranges[-1] = (ranges[-1][0], split.start + split.rows)
+        else:
+            ranges.append((split.start, split.start + split.rows))
+    return ranges
+
+
+def _check_width(X, spec: FeatureSpec) -> None:
+    if spec.categorical:
+        raise DataError(
+            f"the model has the categorical columns {[c.name for c in spec.categorical]}, which a matrix of numbers does "
+            "not have; give a frame or a table with the columns' names"
+        )
+    if X.shape[1] != spec.layout.size:
+        raise DataError(f"the matrix has {X.shape[1]} columns and the model was fitted on {spec.layout.size}")
+    if spec.sparse_vectors and spec.layout.dense:
+        raise ConfigError("a model of dense and sparse columns needs a table with the columns' names, not a matrix")
