@@ -41,7 +41,7 @@ $(MADE):
 # One stamp a set of extras; a change of pyproject.toml installs again.
 $(VENV)/.installed-%: pyproject.toml $(MADE)
 	@echo "Installing dsgd[$*] into $(VENV); the first time takes a few minutes ..."
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@"$(BIN)/python" -m pip install --quiet --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch "$@"
 
 demo: $(VENV)/.installed-demo

@@ -82,7 +82,7 @@ def spark_session(master: str | None = None, workers: int | None = None, log: Pa
     if active is not None:
         yield active
         return
-    _check_can_start(master)
+    check_can_start(master)
     # Spark's workers would otherwise be whichever python3 comes first on the path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
@@ -90,11 +90,11 @@ def spark_session(master: str | None = None, workers: int | None = None, log: Pa
         log = log or Path(scratch, "spark.log")
         builder = SparkSession.builder.appName("dsgd")
         try:
-            with _stderr_to(log):
+            with stderr_to(log):
                 session = _configure(builder, master, workers, scratch).getOrCreate()
         except Exception as error:
             raise ConfigError(
-                f"Spark does not start on {master or 'this machine'} ({_reason(error)}): {_last_lines(log)}"
+                f"Spark does not start on {master or 'this machine'} ({_reason(error)}): {last_lines(log)}"
             ) from error
         try:
             yield session
@@ -115,7 +115,7 @@ def _configure(builder: Any, master: str | None, workers: int | None, scratch: s
     return builder.master(master or f"local[{workers or os.cpu_count()}]").config(map=settings)
 
 
-def _check_can_start(master: str | None) -> None:
+def check_can_start(master: str | None) -> None:
     """Find out in seconds what Spark itself would find out in minutes, or say with a Java stack."""
     scheme, _, rest = (master or "").partition("://")
     if scheme != "sc":
@@ -141,7 +141,7 @@ def _listens(place: str, default_port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _stderr_to(path: Path) -> Iterator[None]:
+def stderr_to(path: Path) -> Iterator[None]:
     """Let processes that start meanwhile inherit a file as their standard error, for all their life."""
     sys.stderr.flush()
     with open(path, "ab") as file:
@@ -160,7 +160,7 @@ def _reason(error: BaseException) -> str:
     return next((line.strip(": ") for line in lines if "Exception: " in line), lines[0])
 
 
-def _last_lines(path: Path, count: int = 2) -> str:
+def last_lines(path: Path, count: int = 2) -> str:
     """The end of Spark's log, without the frames of Java's stack."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     telling = [line.strip() for line in lines if line.strip() and not line.startswith("\tat ")]
