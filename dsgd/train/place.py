@@ -7,7 +7,6 @@ import threading
 import uuid
 from collections.abc import Iterator
 
-import joblib
 from threadpoolctl import threadpool_limits
 
 # Read by the BLAS, OpenMP and numba runtimes when they are first loaded.
@@ -23,6 +22,8 @@ THREAD_VARIABLES = (
 
 def cores() -> int:
     """Cores that this process may use: its affinity and its container's quota counted."""
+    import joblib  # Slow to import, and a rank does not need it.
+
     return joblib.cpu_count()
 
 

@@ -1,0 +1,210 @@
+"""The Spark engine: gangs as barrier stages over ``mapInArrow``, and aggregates as a shuffle tree, on DataFrames alone."""
+
+import functools
+import logging
+import pickle
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import broadcast
+
+from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.train import rank as ranks
+from dsgd.train import tree, versions
+
+from . import cells, worker
+from .session import Session, wrap
+
+_log = logging.getLogger(__name__)
+_SHIP = (
+    "Every executor needs the driver's Python with dsgd and spark_ext: install it there, or ship a packed environment"
+    " (spark.archives, or spark.addArtifacts(..., archive=True) on Connect) and point PYSPARK_PYTHON into it."
+)
+# Payloads above this many bytes travel as rows, not inside the function.
+_LARGE = 1 << 20
+# Seconds for executors that have just started, or come back, to register their slots.
+_REGISTER = 15.0
+
+
+class SparkEngine:
+    """Run ranks as tasks of a Spark application.
+
+    Parameters
+    ----------
+    session : pyspark.sql.SparkSession or None
+        Classic (3.5 or later) or Connect (4.0 or later); None takes the active one.
+    turn_deadline : float
+        Seconds that a fit waits for other fits of the same application to end.
+
+    Notes
+    -----
+    Spark has no channel from a running task to the Python driver: reports are not delivered (``reports`` is False).
+    All results of a gang together are bounded by ``spark.driver.maxResultSize``, each as long as it wants to be.
+
+    Examples
+    --------
+    >>> engine = SparkEngine(spark)  # doctest: +SKIP
+    >>> engine.launch("dsgd.train.selftest:gather", [b"to", b"gether"], deadline=60.0)  # doctest: +SKIP
+    [b'together', b'together']
+    """
+
+    name = "spark"
+    reports = False
+
+    def __init__(self, session: SparkSession | None = None, turn_deadline: float = 3600.0):
+        session = session if session is not None else SparkSession.getActiveSession()
+        if session is None:
+            raise ConfigError("there is no active SparkSession; build one, or pass it: SparkEngine(session)")
+        self._session: Session = wrap(session)
+        self._turn_deadline = turn_deadline
+        self._name = uuid.uuid4().hex
+        self._kept = False
+
+    def slots(self) -> int:
+        """Tasks that the application's executors can run at the same time."""
+        return self._session.slots()
+
+    def launch(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = lambda record: None,
+    ) -> list[bytes]:
+        """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`. ``on_report`` is never called (see Notes)."""
+        self._refuse_dynamic_allocation()
+        turn = self._session.turn()
+        if not turn.acquire(timeout=self._turn_deadline):
+            raise ConfigError(
+                f"other fits have held this application for {self._turn_deadline:g} s; wait for them, or let this one wait"
+                " longer (turn_deadline=...)"
+            )
+        try:
+            self._wait_for_slots(len(payloads))
+            return self._gang(function, payloads, deadline)
+        finally:
+            turn.release()
+
+    def _gang(self, function: str, payloads: Sequence[Any], deadline: float) -> list[bytes]:
+        fit = uuid.uuid4().hex
+        orders, frame = self._orders(fit, function, payloads, deadline=deadline)
+        gang = frame.mapInArrow(functools.partial(worker.run_rank, orders), cells.SPARK, barrier=True)
+        try:
+            outcomes = cells.decode(self._collect(gang, len(payloads), deadline))
+        except BaseException:
+            self._sweep(fit)  # A rank that was killed has not tidied up.
+            raise
+        return ranks.results(outcomes.values())
+
+    def _refuse_dynamic_allocation(self) -> None:
+        local = self._session.setting("spark.master", "").startswith("local")
+        if self._session.setting("spark.dynamicAllocation.enabled", "false") == "true" and not local:
+            raise ConfigError(
+                "Spark does not start a gang (a barrier stage) under spark.dynamicAllocation.enabled=true; use"
+                " mode=Sync(topology='engine'), which needs no gang, or turn dynamic allocation off"
+            )
+
+    def _wait_for_slots(self, size: int) -> None:
+        limit = time.monotonic() + _REGISTER
+        slots = self.slots()
+        while slots < size and time.monotonic() < limit and not self._fixed():
+            time.sleep(0.2)
+            slots = self.slots()
+        if not 1 <= size <= slots:
+            raise ConfigError(
+                f"the application runs 1 to {slots} tasks at the same time, not {size}; lower n_workers, or give it more"
+                " executors (spark.executor.instances, spark.executor.cores; spark.task.cpus counts)"
+            )
+
+    def _fixed(self) -> bool:
+        """Whether waiting cannot bring more slots: the executor is this process."""
+        return re.match(r"local($|\[)", self._session.setting("spark.master", "")) is not None
+
+    def _orders(self, fit: str, function: str, payloads: Sequence[Any], **more: Any) -> tuple[worker.Orders, DataFrame]:
+        """Pickle all payloads as one, so that what they share travels once, and choose their way to the workers."""
+        size = len(payloads)
+        pickled = pickle.dumps(list(payloads), protocol=5)
+        frame = self._session.spark.range(0, size, 1, size)
+        inside: bytes | None = pickled
+        if len(pickled) > _LARGE:
+            parts = [(part, bytearray(cell)) for part, cell in enumerate(cells.cut(pickled, cells.SHIPPED_CELL))]
+            rows = self._session.spark.createDataFrame(parts, "part int, data binary")
+            frame, inside = frame.crossJoin(broadcast(rows)), None
+        orders = worker.Orders(fit, size, function, inside, versions.installed(), _SHIP, **more)
+        return orders, frame
+
+    def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
+        """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
+
+        Needs no gang, so dynamic allocation and fewer slots than payloads are fine; Spark runs lost tasks again.
+        ``context.scratch`` is the executor's own and stays until :meth:`close`.
+        """
+        shape = tree.levels(len(payloads), depth)
+        fan = tree.fan_in(len(payloads), depth)
+        orders, frame = self._orders(self._name, function, payloads, fan=fan)
+        self._kept = True
+        level = frame.mapInArrow(functools.partial(worker.run_leaf, orders), cells.SPARK)
+        for groups in shape[:-1]:
+            met = level.repartition(len(groups), "group")
+            level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
+        outcomes = cells.decode(self._collect(level))
+        return ranks.results([worker.fold(combine, list(outcomes.values()))])[0]
+
+    def _collect(self, frame: DataFrame, tasks: int = 0, deadline: float = float("inf")) -> list[Any]:
+        try:
+            return self._session.collect(frame, tasks, deadline)
+        except DSGDError:
+            raise
+        except Exception as error:
+            raise _translate(str(error)) from None
+
+    def _sweep(self, name: str) -> None:
+        """Remove what is left of a fit in the local directories, as far as tasks get there."""
+        tasks = self.slots()
+        frame = self._session.spark.range(0, tasks, 1, tasks)
+        try:
+            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, [name]), cells.SPARK))
+        except Exception as error:  # The application may be going down; its local directories go with it.
+            _log.debug("could not sweep: %s", error)
+
+    def close(self) -> None:
+        """Remove what aggregates have cached; the session stays open."""
+        if self._kept:
+            self._kept = False
+            self._sweep(self._name)
+
+    def __enter__(self) -> "SparkEngine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _translate(text: str) -> DSGDError:
+    """Say in Python what a failed job was about."""
+    failure = worker.find_failure(text)
+    if failure is not None:
+        return failure.exception()
+    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
+    if missing:
+        return ConfigError(f"Spark's Python workers have no module {missing[1]!r}. {_SHIP}")
+    if "PYTHON_VERSION_MISMATCH" in text:
+        return ConfigError(f"Spark's Python workers run another Python than the driver. {_SHIP}")
+    return WorkerLost(f"Spark lost a task: {_gist(text)}")
+
+
+def _gist(text: str) -> str:
+    """The lines of Spark's message that are not its stack.
+
+    Examples
+    --------
+    >>> _gist("Job aborted: ExecutorLostFailure\\n\\tat org.apache.spark.Foo(Foo.scala:1)\\n")
+    'Job aborted: ExecutorLostFailure'
+    """
+    lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(at |\.\.\. \d+ more)", line)]
+    return " ".join(line for line in lines if line)[:2000]

@@ -1,0 +1,170 @@
+"""What runs in Spark's Python workers: the rank of a gang, and the two tasks of an aggregate.
+
+Everything here is a module-level function, so that it travels by its name. A rank that fails ends its task with an exception
+that carries a description of the failure in its message: Spark then ends the other ranks, and the driver reads it.
+"""
+
+import base64
+import os
+import pickle
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark import BarrierTaskContext, TaskContext
+
+from dsgd.train import place, scratch, versions
+from dsgd.train import rank as ranks
+from dsgd.train.engine import RankContext, no_gang
+from dsgd.train.rank import Failure
+
+from . import cells
+from .meeting import Meeting
+
+# Seconds that a rank which lost a peer waits before it says so: Spark reports the first failure only, and the peer's own
+# reason is the better one.
+_AFTER_THE_CAUSE = 3.0
+_MARK = re.compile(r"dsgd-failure\[([A-Za-z0-9+/=]+)\]")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the ranks of a fit, or the leaves of an aggregate, are told by the driver.
+
+    ``payloads`` are all payloads pickled as one, or None when they come in the rows; ``fan`` is the number of neighbours
+    that an aggregate folds together.
+    """
+
+    fit: str
+    size: int
+    function: str
+    payloads: bytes | None
+    versions: dict[str, str]
+    how_to_ship: str
+    deadline: float = 60.0
+    fan: int = 1
+
+
+class RankFailed(Exception):
+    """Ends a barrier task; its message carries the rank's failure to the driver."""
+
+
+def find_failure(text: str) -> Failure | None:
+    """Read the failure that a rank has put into the message of its exception.
+
+    Examples
+    --------
+    >>> failure = Failure(0, "DataError", "column 'x' is missing")
+    >>> find_failure(f"Job aborted: {mark(failure)}, at line 1") == failure
+    True
+    """
+    found = _MARK.search(text)
+    return Failure.from_json(zlib.decompress(base64.b64decode(found[1]))) if found else None
+
+
+def mark(failure: Failure) -> str:
+    """Text that :func:`find_failure` finds among other text."""
+    return f"dsgd-failure[{base64.b64encode(zlib.compress(failure.to_json().encode())).decode()}]"
+
+
+def run_rank(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Be one rank of a gang, inside a barrier task."""
+    task = BarrierTaskContext.get()
+    rank = task.partitionId()
+    outcome = ranks.run(rank, "spark_ext.worker:be_rank", orders, _payload(orders, rank, batches), task)
+    if isinstance(outcome, Failure):
+        if outcome.severity == 2:
+            time.sleep(_AFTER_THE_CAUSE)
+        raise RankFailed(mark(outcome))
+    yield from cells.encode(0, rank, outcome)
+
+
+def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext) -> bytes:
+    """Meet the other ranks, and call the function; any error in here is the rank's."""
+    rank = task.partitionId()
+    versions.compare(orders.versions, versions.installed(), f"the Python worker of rank {rank}", orders.how_to_ship)
+    meeting = Meeting(task, orders.deadline, os.path.join(_local_directory(), f"dsgd-{orders.fit}"))
+    threads = max(1, task.cpus())
+    with scratch.shared(meeting.directory, rank, meeting.here), place.limit_threads(threads):
+        context = RankContext(
+            rank,
+            orders.size,
+            host=meeting.host,
+            machine=meeting.machine,
+            scratch=meeting.directory,
+            allgather=meeting.allgather,
+            threads=threads,
+        )
+        return ranks.find(orders.function)(context, payload())
+
+
+def _payload(orders: Orders, position: int, batches: Iterator[pa.RecordBatch]) -> Callable[[], Any]:
+    """Read this task's rows now, which Spark wants read, and unpickle later, where an error is the function's."""
+    shipped: dict[int, bytes] = {}
+    for batch in batches:
+        if orders.payloads is None:
+            shipped |= zip(batch.column("part").to_pylist(), batch.column("data").to_pylist(), strict=True)
+    whole = orders.payloads if orders.payloads is not None else b"".join(shipped[part] for part in sorted(shipped))
+    return lambda: pickle.loads(whole)[position]
+
+
+def _local_directory() -> str:
+    return os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
+
+
+def run_leaf(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Be one leaf of an aggregate."""
+    index = TaskContext.get().partitionId()  # type: ignore[union-attr]
+    outcome = ranks.run(index, "spark_ext.worker:be_leaf", orders, _payload(orders, index, batches), index)
+    yield from cells.encode(index // orders.fan, index, outcome)
+
+
+def be_leaf(orders: Orders, payload: Callable[[], Any], index: int) -> bytes:
+    """Call the function of a leaf; any error in here is the leaf's."""
+    versions.compare(orders.versions, versions.installed(), f"the Python worker of task {index}", orders.how_to_ship)
+    directory = os.path.join(_local_directory(), f"dsgd-{orders.fit}")
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    threads = max(1, TaskContext.get().cpus())  # type: ignore[union-attr]
+    context = RankContext(
+        index,
+        orders.size,
+        host="127.0.0.1",
+        machine=place.machine(),
+        scratch=directory,
+        allgather=no_gang,
+        threads=threads,
+    )
+    with place.limit_threads(threads):
+        return ranks.find(orders.function)(context, payload())
+
+
+def run_fold(combine: str, fan: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Fold the groups of one partition, each in order; a failure among the results goes up as it is."""
+    groups: dict[int, list[bytes | Failure]] = {}
+    for (group, _), outcome in cells.decode(cells.rows_of(batches)).items():
+        groups.setdefault(group, []).append(outcome)
+    for group, outcomes in groups.items():
+        yield from cells.encode(group // fan, group, fold(combine, outcomes))
+
+
+def fold(combine: str, outcomes: list[bytes | Failure]) -> bytes | Failure:
+    """Fold one group."""
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if failures:
+        return failures[0]
+    return ranks.run(-1, "dsgd.train.tree:fold", outcomes, ranks.find(combine))
+
+
+def sweep(names: Iterable[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Remove directories that ranks or leaves have left in this worker's local directory."""
+    for _ in batches:
+        continue
+    for name in names:
+        shutil.rmtree(os.path.join(_local_directory(), f"dsgd-{name}"), ignore_errors=True)
+    yield from ()
