@@ -1,4 +1,4 @@
-"""Sums and exchanges among the ranks of a gang; see :class:`Collective` for the operations and :func:`connect` to get one."""
+"""Sums and exchanges among the ranks of a gang: :class:`Collective` is the contract, :func:`connect` makes one."""
 
 from .base import Collective
 from .rendezvous import connect

@@ -8,8 +8,8 @@ import numpy as np
 class Collective(Protocol):
     """Operations that all ranks call in the same order.
 
-    Every operation gives every rank the same bits: sums are added in an order that depends on the topology and the number
-    of ranks only. A peer that is dead or silent past the deadline raises WorkerLost on every other rank.
+    Every operation gives every rank the same bits: sums are added in an order that depends on the topology and the
+    number of ranks only. A peer that is dead or silent past the deadline raises WorkerLost on every other rank.
     """
 
     rank: int

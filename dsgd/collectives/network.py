@@ -1,6 +1,7 @@
 """What the collectives over the network share: the channel, its failures, and small sums.
 
-A failure is final: the rank tells its peers why it gives up, so that all of them raise WorkerLost at about the same time.
+A failure is final: the rank tells its peers why it gives up, so that all of them raise WorkerLost at about the same
+time.
 """
 
 from collections.abc import Iterator

@@ -1,13 +1,15 @@
 """Shared regions as files that lose their name as soon as every rank has mapped them.
 
-The leader of a machine creates the file, in the machine's memory file system if it has room there, else in the fit's scratch
-directory; the others open it. A name that is gone cannot leak: the kernel frees the pages with the last process.
+The leader of a machine creates the file, in the machine's memory file system if it has room there, else in the fit's
+scratch directory; the others open it. A name that is gone cannot leak: the kernel frees the pages with the last
+process.
 """
 
 import mmap
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ MEMORY = Path("/dev/shm")
 def memory_identity() -> str:
     """Names what ranks must have in common to share memory: the memory file system and the name space of process ids.
 
-    Two containers on one host have the same boot id, but can neither map each other's files nor look up each other's processes.
+    Two containers on one host have the same boot id, but can neither map each other's files nor look up each other's
+    processes.
     """
     parts = []
     for path in (MEMORY, Path("/proc/self/ns/pid")):
@@ -120,9 +123,7 @@ def _map(path: Path) -> tuple[np.ndarray, Callable[[], None]]:
         mapped = mmap.mmap(file.fileno(), 0)
 
     def release() -> None:
-        try:
+        with suppress(BufferError):  # somebody still holds a view; the pages go with it
             mapped.close()
-        except BufferError:
-            pass  # somebody still holds a view; the pages go with it
 
     return np.frombuffer(mapped, np.uint8), release

@@ -1,7 +1,7 @@
 """From an engine's ranks to a collective, with one call of the engine's all-gather.
 
-Every rank listens before the all-gather, because afterwards there is no second one to say where. What it publishes is small
-and public: address, machine and settings; the keys came inside the engine's task.
+Every rank listens before the all-gather, because afterwards there is no second one to say where. What it publishes is
+small and public: address, machine and settings; the keys came inside the engine's task.
 """
 
 import json
@@ -61,7 +61,8 @@ def connect(
 ) -> Collective:
     """Connect the ranks of a gang; called by all of them, once.
 
-    Ranks of one machine reduce through shared memory; with several machines, one rank of each then reduces over the network.
+    Ranks of one machine reduce through shared memory; with several machines, one rank of each then reduces over the
+    network.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """The ring all-reduce: every rank receives from the one before it and sends to the one after it.
 
-A long vector is cut into as many segments as there are ranks. In the first half of ``2 (r - 1)`` steps each segment travels
-once around the ring and collects every rank's addend; in the second half the sums travel on to everybody. Every rank sends
-``2 (r - 1) / r`` times the vector, whatever their number (Patarasuk and Yuan, 2009). Segments travel in pieces that are added
-and sent on while the next ones arrive. A short vector, which is all latency, is gathered around the ring instead and added
-up by everybody, in rank order.
+A long vector is cut into as many segments as there are ranks. In the first half of ``2 (r - 1)`` steps each segment
+travels once around the ring and collects every rank's addend; in the second half the sums travel on to everybody.
+Every rank sends ``2 (r - 1) / r`` times the vector, whatever their number (Patarasuk and Yuan, 2009). Segments travel
+in pieces that are added and sent on while the next ones arrive. A short vector, which is all latency, is gathered
+around the ring instead and added up by everybody, in rank order.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """The collective of ranks that map the same memory: processes of one machine, or threads of one process.
 
-In comes a region of bytes, zeroed, that all ranks see (:mod:`dsgd.collectives.region` makes one out of a file; threads
-share a plain array); the loops are :mod:`dsgd.kernels.shared`. Sums are added in rank order, ``((x0 + x1) + x2) + ...``.
-A rank waits in slices of milliseconds, between which it looks at its deadline, at the peer's process and at signals.
+In comes a region of bytes, zeroed, that all ranks see (:mod:`dsgd.collectives.region` makes one out of a file;
+threads share a plain array); the loops are :mod:`dsgd.kernels.shared`. Sums are added in rank order, ``((x0 + x1) +
+x2) + ...``. A rank waits in slices of milliseconds, between which it looks at its deadline, at the peer's process and
+at signals.
 """
 
 import os
@@ -18,7 +19,7 @@ from .checks import as_bytes, check_buffer, check_root
 from .liveness import is_running
 from .sparse import allreduce_sparse
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 19
 _COUNT = 8  # bytes of a payload's length
 _ALIGNMENT = 128
 
@@ -101,7 +102,7 @@ class SharedMemory:
         self._results = {dtype: results.view(dtype).reshape(2, -1) for dtype in self._slots}
 
     def compiled_arguments(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """``flags, slots, results, progress`` for a compiled loop that calls :func:`dsgd.kernels.shared.allreduce` itself."""
+        """``flags, slots, results, progress`` for a compiled loop that calls ``dsgd.kernels.shared.allreduce``."""
         return self._flags, self._slots[dtype], self._results[dtype], self._progress
 
     def allreduce(self, buffer: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Sums of sparse vectors over the ranks, by gathering everybody's and merging them in rank order.
 
-When the union could not be smaller than the dense vector that covers it, the values travel as a dense vector through the
-collective's own all-reduce, and a bit a coordinate says which of them anybody touched.
+When the union could not be smaller than the dense vector that covers it, the values travel as a dense vector through
+the collective's own all-reduce, and a bit a coordinate says which of them anybody touched.
 """
 
 from typing import Protocol
@@ -27,7 +27,7 @@ class Gatherer(Protocol):
 
 
 def check_sparse(indices: np.ndarray, values: np.ndarray) -> None:
-    """Raise ConfigError unless the pair is a sparse vector: int32, ascending and unique, one value (or row) an index."""
+    """Raise ConfigError unless the pair is a sparse vector: ascending int32 and one value, or row, for each."""
     if indices.dtype != np.int32 or indices.ndim != 1:
         raise ConfigError(f"sparse indices must be a 1-d int32 array, not {indices.ndim}-d {indices.dtype}")
     if values.dtype not in DTYPES or values.ndim not in (1, 2) or len(values) != len(indices):

@@ -1,11 +1,11 @@
 """The tree all-reduce: logarithmically many steps, in pairs at doubling distances.
 
-With ``p`` the largest power of two that is not above the number of ranks, each of the ranks beyond ``p`` first adds its vector
-to a partner's and gets the sum in the end. Among the ``p``, a short vector is exchanged whole at distances 1, 2, 4, ...
-(recursive doubling). A long one is halved: at distances p/2, ..., 2, 1 partners swap halves of what they hold and add, so that
-each ends up with the sum of one p-th, and the way back doubles it (Rabenseifner's algorithm; Thakur, Rabenseifner and Gropp,
-2005, "Optimization of collective communication operations in MPICH"). Addition is commutative bit for bit, so partners
-that add the same two vectors get the same sum.
+With ``p`` the largest power of two that is not above the number of ranks, each of the ranks beyond ``p`` first adds
+its vector to a partner's and gets the sum in the end. Among the ``p``, a short vector is exchanged whole at distances
+1, 2, 4, ... (recursive doubling). A long one is halved: at distances p/2, ..., 2, 1 partners swap halves of what they
+hold and add, so that each ends up with the sum of one p-th, and the way back doubles it (Rabenseifner's algorithm;
+Thakur, Rabenseifner and Gropp, 2005, "Optimization of collective communication operations in MPICH"). Addition is
+commutative bit for bit, so partners that add the same two vectors get the same sum.
 """
 
 import numpy as np
@@ -125,7 +125,7 @@ class Tree(NetworkCollective):
                 distance //= 2
 
     def _gather(self, array: np.ndarray) -> list[np.ndarray]:
-        """Bruck's algorithm: in step i, pass on what is held to the rank 2^i before, and take from the one 2^i after."""
+        """Bruck's algorithm: step i passes what is held to the rank 2^i before and takes from the one 2^i after."""
         held = [array.copy()]  # of rank, rank + 1, ...
         distance = 1
         while distance < self.size:

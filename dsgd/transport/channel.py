@@ -1,8 +1,8 @@
 """Messages between the ranks of one fit: every rank listens at one address and connects to the peers it talks to.
 
-In come arrays, out come arrays, in order for each pair of ranks. A receive has a deadline and names the rank that it waited
-for; a peer whose connection breaks is reported at once, by libzmq's own watch over its sockets. What does not belong to this
-fit is refused (by the handshake) or dropped and logged (by the header).
+In come arrays, out come arrays, in order for each pair of ranks. A receive has a deadline and names the rank that it
+waited for; a peer whose connection breaks is reported at once, by libzmq's own watch over its sockets. What does not
+belong to this fit is refused (by the handshake) or dropped and logged (by the header).
 """
 
 import time
@@ -87,8 +87,8 @@ class Channel:
     def send(self, peer: int, kind: int, payload: np.ndarray) -> None:
         """Queue one message of at most ``CHUNK`` bytes and return.
 
-        A payload longer than ``INLINE`` bytes is read later: it must not change until :meth:`flush` returns, or until the
-        protocol proves that the peer has it.
+        A payload longer than ``INLINE`` bytes is read later: it must not change until :meth:`flush` returns, or until
+        the protocol proves that the peer has it.
         """
         link = self._links[peer]
         length = payload.nbytes
@@ -196,16 +196,16 @@ class Channel:
         found = frames.DTYPES[header.code]
         wanted = "values" if count is None else f"{count} values"
         return WorkerLost(
-            f"the ranks are out of step: rank {self.rank} expected {wanted} of {dtype} in {frames.KINDS[kind]}, rank "
-            f"{header.source} sent {header.length // found.itemsize} of {found} in {frames.KINDS[header.kind]}; every rank "
-            "must call the same operations in the same order with buffers of the same length and dtype"
+            f"the ranks are out of step: rank {self.rank} expected {wanted} of {dtype} in {frames.KINDS[kind]}, "
+            f"rank {header.source} sent {header.length // found.itemsize} of {found} in {frames.KINDS[header.kind]}; "
+            "every rank must call the same operations in the same order with buffers of the same length and dtype"
         )
 
     def _lost(self, peer: int, what: str, doing: str, kind: int) -> WorkerLost:
         return WorkerLost(f"rank {peer} {what} while rank {self.rank} {doing} {frames.KINDS[kind]}")
 
     def abort(self, reason: str) -> None:
-        """Tell the peers that this rank gives up, as far as they can be reached; the channel can only be closed then."""
+        """Tell the peers that this rank gives up, as far as they can be reached; only closing is left then."""
         if self._failed or self._context.closed:
             return
         self._failed = True

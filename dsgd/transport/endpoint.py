@@ -69,9 +69,9 @@ class Security:
 def configure(endpoint: zmq.Socket) -> None:
     """Options of every socket.
 
-    Queues have no limit of their own, because ranks in step bound what is under way to one operation's buffers. A frame
-    that is longer than any of ours is refused by libzmq before memory is allocated for it. A connection that breaks is not
-    made again: what was lost with it could not be told from what was late.
+    Queues have no limit of their own, because ranks in step bound what is under way to one operation's buffers. A
+    frame that is longer than any of ours is refused by libzmq before memory is allocated for it. A connection that
+    breaks is not made again: what was lost with it could not be told from what was late.
     """
     endpoint.set(zmq.RCVHWM, 0)
     endpoint.set(zmq.SNDHWM, 0)
@@ -102,10 +102,10 @@ def listen(listener: zmq.Socket, host: str, port_range: tuple[int, int] | None) 
             if error.errno == zmq.EADDRINUSE:
                 continue
             raise ConfigError(
-                f"cannot listen at {host} ({address}, port {port}): {error}; the host must be an address of this machine "
-                "that the other ranks can reach"
+                f"cannot listen at {host} ({address}, port {port}): {error}; the host must be an address of "
+                "this machine that the other ranks can reach"
             ) from error
-        return listener.get(zmq.LAST_ENDPOINT).decode()
+        return str(listener.get_string(zmq.LAST_ENDPOINT))
     raise ConfigError(
         f"no port from {ports[0]} to {ports[-1]} is free at {host}; every rank on a host needs one: widen port_range"
     )

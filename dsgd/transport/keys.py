@@ -44,6 +44,6 @@ class FitKeys:
         """
         if not zmq.has("curve"):
             raise ConfigError(
-                f"libzmq {zmq.zmq_version()} was built without CURVE encryption; install pyzmq's own wheel, which has it"
+                f"libzmq {zmq.zmq_version()} was built without CURVE encryption; install pyzmq's own wheel"
             )
         return cls(secrets.randbits(63), zmq.curve_keypair(), zmq.curve_keypair(), secrets.token_hex(32))

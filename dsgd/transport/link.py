@@ -41,8 +41,8 @@ class Link:
         while not self._events & zmq.EVENT_HANDSHAKE_SUCCEEDED:
             if self._events & (_REFUSED | _BROKEN):
                 raise WorkerLost(
-                    f"rank {self.peer} at {self._address} refused the connection: nobody listens there, or it has the keys of "
-                    "another fit, or only one side encrypts"
+                    f"rank {self.peer} at {self._address} refused the connection: nobody listens there, or it has the "
+                    "keys of another fit, or only one side encrypts"
                 )
             if time.monotonic() > until:
                 raise WorkerLost(f"rank {self.peer} at {self._address} did not answer within {deadline:g} seconds")
