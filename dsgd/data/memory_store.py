@@ -103,6 +103,11 @@ class MemoryStore:
         self._finish.means = np.asarray(means)
         self._block = self._finish.impute(self._only)
 
+    def keyed_blocks(self, order: EpochOrder | None = None) -> Iterator[tuple[tuple[int, ...], Block]]:
+        """Yield the whole data as one block, in its own order whatever ``order`` is, with its key."""
+        if self.rows:
+            yield (0, 0, 0), self._only
+
     def mini_batches(self, order: EpochOrder | None, size: int) -> Iterator[Block]:
         """Yield mini-batches of ``size`` rows, the last one of what is left; valid until the next is asked for."""
         yield from mini_batches(self.blocks(order), size)

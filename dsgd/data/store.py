@@ -157,6 +157,14 @@ class BlockStore:
             for first, block in zip(firsts, self._read(group, members), strict=True):
                 yield from rotated(block, int(first))
 
+    def keyed_blocks(self, order: EpochOrder | None = None) -> Iterator[tuple[tuple[int, ...], Block]]:
+        """Yield each block whole, as it was encoded, with a key that is the same in every epoch; blocks in random order."""
+        units = list(self._units())
+        for i in range(len(units)) if order is None else order.permutation(len(units)):
+            group, members = units[i]
+            for kept, block in zip(members, self._read(group, members), strict=True):
+                yield (*group.splits[0].place, kept.number), block
+
     def mini_batches(self, order: EpochOrder | None, size: int) -> Iterator[Block]:
         """Yield mini-batches of ``size`` rows, the last one of what is left; valid until the next is asked for."""
         yield from mini_batches(self.blocks(order), size)
