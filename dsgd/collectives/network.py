@@ -104,9 +104,14 @@ class NetworkCollective:
         try:
             yield
         except BaseException as error:
-            self._lost = str(error) or type(error).__name__
-            self._channel.abort(self._lost)
+            self.fail(str(error) or type(error).__name__)
             raise
+
+    def fail(self, reason: str) -> None:
+        """Take this rank out for good, and tell its peers why."""
+        if self._lost is None:
+            self._lost = reason
+            self._channel.abort(reason)
 
     def _send(self, peer: int, kind: int, payload: np.ndarray) -> None:
         self._channel.send(self._members[peer], kind, payload)

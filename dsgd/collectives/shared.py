@@ -15,13 +15,17 @@ import numpy as np
 
 from ..errors import ConfigError, WorkerLost
 from ..kernels import shared as kernels
-from .checks import as_bytes, check_buffer, check_root
+from .checks import DTYPES, as_bytes, check_buffer, check_root
 from .liveness import is_running
 from .sparse import allreduce_sparse
 
 PIECE_BYTES = 1 << 19
 _COUNT = 8  # bytes of a payload's length
 _ALIGNMENT = 128
+
+_REDUCE, _BROADCAST, _GATHER, _BARRIER = range(4)
+_NAMES = ("all-reduce", "broadcast", "all-gather", "barrier")
+_NOTHING = np.empty(0)
 
 
 def piece_bytes_for(max_bytes: int) -> int:
@@ -109,7 +113,7 @@ class SharedMemory:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)
         slots, results = self._slots[buffer.dtype], self._results[buffer.dtype]
-        self._run("all-reduce", kernels.allreduce, self._flags, slots, results, self._progress, buffer)
+        self._run(_REDUCE, buffer, kernels.allreduce, self._flags, slots, results, self._progress, buffer)
 
     def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum sparse vectors; see :class:`dsgd.collectives.Collective`."""
@@ -120,11 +124,11 @@ class SharedMemory:
         check_buffer(buffer)
         check_root(root, self.size)
         slots = self._slots[np.dtype(np.uint8)]
-        self._run("broadcast", kernels.broadcast, self._flags, slots, self._progress, as_bytes(buffer), root)
+        self._run(_BROADCAST, buffer, kernels.broadcast, self._flags, slots, self._progress, as_bytes(buffer), root)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
-        self._run("barrier", kernels.barrier, self._flags, self._progress)
+        self._run(_BARRIER, _NOTHING, kernels.barrier, self._flags, self._progress)
 
     def allgather(self, payload: bytes) -> list[bytes]:
         """Everybody's payload, in rank order."""
@@ -154,18 +158,19 @@ class SharedMemory:
         return self._slots[np.dtype(np.uint8)][(self._progress[kernels.BARRIERS] + 1) % 2]
 
     def _exchanged(self) -> np.ndarray:
-        self._run("all-gather", kernels.barrier, self._flags, self._progress)
+        self._run(_GATHER, _NOTHING, kernels.barrier, self._flags, self._progress)
         return self._slots[np.dtype(np.uint8)][self._progress[kernels.BARRIERS] % 2]
 
-    def _run(self, operation: str, kernel: Callable[..., int], *arguments: Any) -> None:
+    def _run(self, operation: int, buffer: np.ndarray, kernel: Callable[..., int], *arguments: Any) -> None:
         """Call the kernel until nobody is missing."""
         if self._lost is not None:
             raise WorkerLost(self._lost)
+        self._progress[kernels.TAG] = (len(buffer) * len(DTYPES) + DTYPES.index(buffer.dtype)) * len(_NAMES) + operation
         try:
             missing = kernel(*arguments, self.rank, self._spins)
-            if missing >= 0:
+            if missing != kernels.DONE:
                 until = time.monotonic() + self._deadline
-                while missing >= 0:
+                while missing != kernels.DONE:
                     self._check_peer(missing, until, operation)
                     missing = kernel(*arguments, self.rank, self._spins)
         except BaseException as error:
@@ -173,7 +178,14 @@ class SharedMemory:
             self.fail(str(error) or "the collective was interrupted")
             raise
 
-    def _check_peer(self, missing: int, until: float, operation: str) -> None:
+    def _check_peer(self, missing: int, until: float, operation: int) -> None:
+        if missing < kernels.DONE:
+            other = kernels.DONE - 1 - missing
+            raise WorkerLost(
+                f"the ranks are out of step: rank {self.rank} is in {self._describe(self.rank)}, rank {other} in "
+                f"{self._describe(other)}; every rank must call the same operations in the same order with buffers of the "
+                "same length and dtype"
+            )
         flags = self._flags[missing * kernels.LINE : (missing + 1) * kernels.LINE]
         pid = int(flags[kernels.PID])
         ended = (
@@ -187,7 +199,13 @@ class SharedMemory:
         )
         # Whoever arrived before it ended has done its part.
         if ended and flags[kernels.ARRIVED] < self._progress[kernels.BARRIERS]:
-            raise WorkerLost(f"rank {missing} {ended} while rank {self.rank} waited for it in the {operation}")
+            raise WorkerLost(f"rank {missing} {ended} while rank {self.rank} waited for it in {_NAMES[operation]}")
+
+    def _describe(self, rank: int) -> str:
+        tag = int(self._flags[rank * kernels.LINE + kernels.TAGS + self._progress[kernels.BARRIERS] % 2])
+        rest, operation = divmod(tag, len(_NAMES))
+        length, code = divmod(rest, len(DTYPES))
+        return f"{_NAMES[operation]} of {length} values of {DTYPES[code]}"
 
     def fail(self, reason: str) -> None:
         """Take this rank out for good: its peers raise WorkerLost when they next wait for it, and so does it."""

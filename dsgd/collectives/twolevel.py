@@ -4,8 +4,8 @@ Sums are added in rank order within a machine, then in the order of the network'
 ordered by their first rank. Data cross the network once a machine, not once a rank.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -40,9 +40,11 @@ class TwoLevel:
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)
-        self._local.allreduce(buffer)
-        self._among_leaders(lambda leaders: leaders.allreduce(buffer))
-        self._local.broadcast(buffer)
+        with self._operation():
+            self._local.allreduce(buffer)
+            if self._leaders is not None:
+                self._leaders.allreduce(buffer)
+            self._local.broadcast(buffer)
 
     def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum sparse vectors, in rank order."""
@@ -54,11 +56,13 @@ class TwoLevel:
         check_root(root, self.size)
         machine = next(index for index, ranks in enumerate(self._machines) if root in ranks)
         at_home = self._machines[machine]
-        if self.rank in at_home:
-            self._local.broadcast(buffer, at_home.index(root))
-        self._among_leaders(lambda leaders: leaders.broadcast(buffer, machine))
-        if self.rank not in at_home:
-            self._local.broadcast(buffer)
+        with self._operation():
+            if self.rank in at_home:
+                self._local.broadcast(buffer, at_home.index(root))
+            if self._leaders is not None:
+                self._leaders.broadcast(buffer, machine)
+            if self.rank not in at_home:
+                self._local.broadcast(buffer)
 
     def allgather(self, payload: bytes) -> list[bytes]:
         """Everybody's payload, in rank order."""
@@ -67,26 +71,22 @@ class TwoLevel:
     def gather_arrays(self, array: np.ndarray) -> list[np.ndarray]:
         """Everybody's ``array`` (1-d, uint8, of any length), in rank order."""
         head = np.array([self.rank, len(array)], np.int64)
-        parts = self._local.gather_arrays(np.concatenate([head.view(np.uint8), array]))
-        total = np.zeros(1, np.int64)
         everything = np.empty(0, np.uint8)
-        if self._leaders is not None:
-            everything = np.concatenate(
-                self._among_leaders(lambda leaders: leaders.gather_arrays(np.concatenate(parts)))
-            )
-            total[0] = len(everything)
-        self._local.broadcast(total)
-        # Shared memory moves whole int64, so the bytes are padded to a multiple of eight.
-        padded = np.zeros(-(-int(total[0]) // 8), np.int64)
-        padded.view(np.uint8)[: len(everything)] = everything
-        self._local.broadcast(padded)
-        return _split(padded.view(np.uint8)[: int(total[0])], self.size)
+        with self._operation():
+            parts = self._local.gather_arrays(np.concatenate([head.view(np.uint8), array]))
+            if self._leaders is not None:
+                everything = np.concatenate(self._leaders.gather_arrays(np.concatenate(parts)))
+            # The leader's part of this second gathering is everything, the others' are empty.
+            everything = self._local.gather_arrays(everything)[0]
+        return _split(everything, self.size)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
-        self._local.barrier()
-        self._among_leaders(lambda leaders: leaders.barrier())
-        self._local.barrier()
+        with self._operation():
+            self._local.barrier()
+            if self._leaders is not None:
+                self._leaders.barrier()
+            self._local.barrier()
 
     def close(self) -> None:
         """Close both levels."""
@@ -94,14 +94,16 @@ class TwoLevel:
             self._leaders.close()
         self._local.close()
 
-    def _among_leaders(self, operation: Callable[[NetworkCollective], Any]) -> Any:
-        """Run an operation of the leaders; when it fails, the ranks of this machine must not wait for the leader."""
-        if self._leaders is None:
-            return None
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
+        """When one level fails, nobody must wait for this rank in the other."""
         try:
-            return operation(self._leaders)
+            yield
         except BaseException as error:
-            self._local.fail(str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            self._local.fail(reason)
+            if self._leaders is not None:
+                self._leaders.fail(reason)
             raise
 
 

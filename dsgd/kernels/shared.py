@@ -19,8 +19,8 @@ Python when they do::
     while step < steps:
         gradient(...)
         missing = allreduce(flags, slots, results, progress, buffer, rank, SPINS)
-        if missing >= 0:
-            return step  # the caller checks its deadline, finishes the all-reduce, and comes back
+        if missing != DONE:
+            return step  # the caller looks at its deadline, finishes the all-reduce, and comes back
         update(...)
 """
 
@@ -31,8 +31,12 @@ from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
 LINE = 16  # int64 from one rank's flags to the next: two cache lines, because prefetchers fetch them in pairs
 ARRIVED, LEFT, PID = range(3)  # columns of a rank's flags
 
-STEP, WAITING, BARRIERS = range(3)  # fields of ``progress``
-PROGRESS_FIELDS = 3
+TAGS = 4  # two columns more: what the rank does at an even and at an odd barrier
+
+STEP, WAITING, BARRIERS, TAG = range(4)  # fields of ``progress``
+PROGRESS_FIELDS = 4
+
+DONE = -1  # a rank that is missing is >= 0, one that does something else is ``DONE - 1 - rank``
 
 SMALL = 4096  # elements: up to here every rank adds up all slots itself, which saves a barrier
 SPINS = 2000  # pauses before yielding, some tens of microseconds
@@ -44,11 +48,20 @@ _NAP_MICROSECONDS = 50
 
 @njit(nogil=True, cache=True)
 def _missing(flags, size, sequence):
-    """First rank that has not arrived at the barrier, or -1."""
+    """First rank that has not arrived at the barrier, or DONE."""
     for rank in range(size):
         if load_acquire(flags, rank * LINE + ARRIVED) < sequence:
             return rank
-    return -1
+    return DONE
+
+
+@njit(nogil=True, cache=True)
+def _differing(flags, size, sequence, tag):
+    """DONE when all ranks came to the barrier for the same reason, else ``DONE - 1`` minus the first that did not."""
+    for rank in range(size):
+        if flags[rank * LINE + TAGS + sequence % 2] != tag:
+            return DONE - 1 - rank
+    return DONE
 
 
 @njit(nogil=True, cache=True)
@@ -58,12 +71,12 @@ def wait(flags, size, sequence, spins):
     Returns
     -------
     int
-        -1 when all have arrived, else the first rank that is missing.
+        DONE when all have arrived, else the first rank that is missing.
     """
     for attempt in range(spins + _YIELDS + _NAPS):
         missing = _missing(flags, size, sequence)
-        if missing < 0:
-            return -1
+        if missing == DONE:
+            return DONE
         if attempt < spins:
             pause()
         elif attempt < spins + _YIELDS:
@@ -81,22 +94,26 @@ def barrier(flags, progress, rank, spins):
     ----------
     flags : ndarray of shape (size * LINE,), int64, shared
     progress : ndarray of shape (PROGRESS_FIELDS,), int64, private
-        Where this rank stands; unchanged between a call that returned a missing rank and the call that continues it.
+        Where this rank stands, unchanged between a call that returned a missing rank and the call that continues it. Its TAG
+        is set by the caller and says what is being done: it must be the same on all ranks.
     rank, spins : int
 
     Returns
     -------
     int
-        -1 when all ranks have arrived, else the first one that is missing: call again.
+        DONE when all ranks have arrived; a rank (>= 0) that is missing: call again; or ``DONE - 1 - rank`` for a rank whose
+        TAG differs, after which nothing can be done together any more.
     """
     if progress[WAITING] == 0:
         progress[BARRIERS] += 1
         progress[WAITING] = 1
+        flags[rank * LINE + TAGS + progress[BARRIERS] % 2] = progress[TAG]
         store_release(flags, rank * LINE + ARRIVED, progress[BARRIERS])
     missing = wait(flags, flags.shape[0] // LINE, progress[BARRIERS], spins)
-    if missing < 0:
-        progress[WAITING] = 0
-    return missing
+    if missing != DONE:
+        return missing
+    progress[WAITING] = 0
+    return _differing(flags, flags.shape[0] // LINE, progress[BARRIERS], progress[TAG])
 
 
 @njit(nogil=True, cache=True)
@@ -133,7 +150,7 @@ def allreduce(flags, slots, results, progress, buffer, rank, spins):
     Returns
     -------
     int
-        -1 when the sum is complete, else the first rank that is missing: call again with the same arguments.
+        DONE when the sum is complete; else as for :func:`barrier`: for a rank (>= 0) call again with the same arguments.
     """
     size, width = slots.shape[1], slots.shape[2]
     small = buffer.shape[0] <= min(SMALL, width)
@@ -149,7 +166,7 @@ def allreduce(flags, slots, results, progress, buffer, rank, spins):
             if step >= 2:
                 _copy_out(results[(sequence - 2) % 2], buffer, (step - 2) * width, rank, size)
         missing = barrier(flags, progress, rank, spins)
-        if missing >= 0:
+        if missing != DONE:
             return missing
         progress[STEP] += 1
     progress[STEP] = 0
@@ -157,7 +174,7 @@ def allreduce(flags, slots, results, progress, buffer, rank, spins):
         _add_slots(slots[progress[BARRIERS] % 2], 0, -1, buffer, buffer)
     else:
         _copy_out(results[(progress[BARRIERS] - 1) % 2], buffer, (pieces - 1) * width, rank, size)
-    return -1
+    return DONE
 
 
 @njit(nogil=True, cache=True)
@@ -211,10 +228,10 @@ def broadcast(flags, slots, progress, buffer, root, rank, spins):
         if progress[WAITING] == 0 and rank == root:
             copy(slots[(progress[BARRIERS] + 1) % 2, root], 0, buffer, start, length)
         missing = barrier(flags, progress, rank, spins)
-        if missing >= 0:
+        if missing != DONE:
             return missing
         if rank != root:
             copy(buffer, start, slots[progress[BARRIERS] % 2, root], 0, length)
         progress[STEP] += 1
     progress[STEP] = 0
-    return -1
+    return DONE
