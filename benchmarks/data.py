@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,7 @@ def write_files(directory: Path, files: int, start: int, stop: int, tables: Call
     """Write rows ``start`` to ``stop`` as Parquet files (zstd) of about equal size, one table after the other."""
     directory.mkdir()
     edges = np.linspace(start, stop, files + 1).astype(int)
-    for number, (first, last) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, last) in enumerate(pairwise(edges)):
         writer = None
         for table in tables(int(first), int(last)):
             if writer is None:

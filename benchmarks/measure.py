@@ -101,7 +101,7 @@ class Line:
         Names of sides; ``peer`` is "" for "rate" and "seconds".
     target : float
     work : float
-        Units of work in one sample, for "rate" (non-zeros, bytes, steps); its ``unit`` is what the table shows.
+        Work in each of a sample's units, for "rate" (non-zeros in a row); ``unit`` is what the table shows.
     loss_margin : float or None
         When set, our hold-out loss must also be at most ``(1 + loss_margin)`` times the peer's.
     """
@@ -116,20 +116,20 @@ class Line:
     unit: str = "x"
     loss_margin: float | None = None
 
-    def figures(self, samples: dict[str, list[dict]]) -> list[float]:
-        """The figure of every round."""
+    def figures(self, samples: dict[str, list[dict]], units: float = 1.0) -> list[float]:
+        """The figure of every round, ``units`` of work having been done in each."""
         ours = [sample["seconds"] for sample in samples[self.ours]]
         if self.kind == "rate":
-            return [self.work / seconds for seconds in ours]
+            return [self.work * units / seconds for seconds in ours]
         if self.kind == "seconds":
             return ours
         peer = [sample["seconds"] for sample in samples[self.peer]]
         pairs = zip(ours, peer, strict=False)
         return [b / a if self.kind == "speedup" else a / b for a, b in pairs]
 
-    def judge(self, samples: dict[str, list[dict]]) -> dict:
+    def judge(self, samples: dict[str, list[dict]], units: float = 1.0) -> dict:
         """Median, range and whether the target was reached, ready for JSON."""
-        figures = self.figures(samples)
+        figures = self.figures(samples, units)
         figure = median(figures)
         good = figure >= self.target if self.kind in ("speedup", "rate") else figure <= self.target
         verdict = {"figure": figure, "low": min(figures), "high": max(figures), "rounds": len(figures)}

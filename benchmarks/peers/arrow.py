@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..click import STRING_NAMES
@@ -13,7 +14,16 @@ def read(directory: Path) -> Sample:
 
     def work() -> None:
         for path in sorted(directory.glob("*.parquet")):
-            with pq.ParquetFile(path, read_dictionary=STRING_NAMES) as file:
-                file.read(use_threads=False)
+            _read_file(path)
 
     return timed(work)
+
+
+def load(directory: Path) -> pa.Table:
+    """The Parquet files of ``directory`` as one table in memory."""
+    return pa.concat_tables([_read_file(path) for path in sorted(directory.glob("*.parquet"))])
+
+
+def _read_file(path: Path) -> pa.Table:
+    with pq.ParquetFile(path, read_dictionary=STRING_NAMES) as file:
+        return file.read(use_threads=False)

@@ -5,6 +5,8 @@ design matrix from Parquet, so the click set's strings are hashed into SciPy row
 dask-ml's own does, and handed over in the ``sparse`` package's format, which its solvers accept.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -23,12 +25,12 @@ from ..measure import Sample, Stopwatch, log_loss
 HASHED_FEATURES = 2**20
 
 
-def cluster(workers: int) -> Client:
-    """Client of a LocalCluster with one thread a worker."""
-    local = LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit="6GB", dashboard_address=None, host="127.0.0.1"
-    )
-    return Client(local)
+@contextmanager
+def workers(count: int) -> Iterator[Client]:
+    """Client of a LocalCluster of ``count`` workers with one thread each."""
+    options = {"threads_per_worker": 1, "memory_limit": "6GB", "dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(n_workers=count, **options) as cluster, Client(cluster) as client:
+        yield client
 
 
 def dense_rows(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -39,20 +41,20 @@ def dense_rows(path: str) -> tuple[np.ndarray, np.ndarray]:
 
 def click_rows(path: str) -> tuple[sparse.GCXS, np.ndarray]:
     """Features (n, 2**20) sparse and labels of one file of the click set."""
-    table = pq.read_table(path, read_dictionary=STRING_NAMES, use_threads=False)
-    numbers = [table[name].to_numpy().tolist() for name in NUMBER_NAMES]
-    strings = [[f"{name}={value}" for value in table[name].to_pylist()] for name in STRING_NAMES]
-    names = [*NUMBER_NAMES, *STRING_NAMES]
-    rows = (
-        [(name, value) if j < len(NUMBER_NAMES) else (value, 1.0) for j, (name, value) in enumerate(zip(names, row))]
-        for row in zip(*numbers, *strings)
-    )
-    hashed = FeatureHasher(HASHED_FEATURES, input_type="pair", dtype=np.float32, alternate_sign=False).transform(rows)
+    table = pq.read_table(path, use_threads=False)
+    numbers = [[(name, value) for value in table[name].to_pylist()] for name in NUMBER_NAMES]
+    strings = [[(f"{name}={value}", 1.0) for value in table[name].to_pylist()] for name in STRING_NAMES]
+    hasher = FeatureHasher(HASHED_FEATURES, input_type="pair", dtype=np.float32, alternate_sign=False)
+    hashed = hasher.transform(zip(*numbers, *strings, strict=True))
     return sparse.GCXS.from_scipy_sparse(hashed), table["label"].to_numpy()
 
 
-def fit(client: Client, directory: Path, rows_of, width: int, strength: float) -> Sample:
+ROWS_OF = {"dense": (dense_rows, len(dense_names())), "click": (click_rows, HASHED_FEATURES)}
+
+
+def fit(client: Client, directory: Path, which: str, strength: float) -> Sample:
     """Read ``directory/train`` on the workers, fit with ``C=strength``; evaluate on ``test``."""
+    rows_of, width = ROWS_OF[which]
     clock = Stopwatch()
     with clock.running():
         X, y = _read(client, directory / "train", rows_of, width)

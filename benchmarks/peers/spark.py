@@ -17,6 +17,10 @@ from ..measure import Sample, Stopwatch, log_loss
 
 HASHED_FEATURES = 2**20  # Spark's vectors of coefficients are dense: more of them only slows it down
 
+# The settings whose hold-out log-loss is lowest. Dense: the defaults. Click: at the defaults the rare values are fitted to the
+# training rows and nothing is learnt for others; a penalty on the raw scale is what serves one-hot columns best.
+BEST = {"dense": {"strength": 0.0, "standardize": True}, "click": {"strength": 1e-5, "standardize": False}}
+
 
 def session(cores: int) -> SparkSession:
     """A ``local[cores]`` session with room for the cached features."""

@@ -4,8 +4,9 @@ Comes in: a loss by name, X (n, d) dense or CSR, y, and the penalty. Goes out: c
 
     objective = sum_i weight_i loss_i / sum_i weight_i + alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|_2^2),
 
-the intercept free of penalty. Columns are whitened or scaled inside, which changes the path and not the minimum. With an l1 part, w is split into its positive and negative parts, both bounded below by zero: the problem is smooth
-again, and coordinates at zero are exactly zero. Results are kept in the system's temporary directory under a hash of all
+the intercept free of penalty. Columns are whitened or scaled inside, which changes the path and not the minimum. With an l1
+part, w is split into its positive and negative parts, both bounded below by zero: the problem is smooth again, and coordinates
+at zero are exactly zero. Results are kept in the system's temporary directory under a hash of all
 inputs, because the tests of many optimisers ask for the same minimum.
 """
 

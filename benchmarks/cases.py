@@ -1,0 +1,116 @@
+"""The benchmarks by name: what runs, on how many cores, for how long at most, and the lines of the table made of it."""
+
+from dataclasses import dataclass, field
+
+from .click import NON_ZEROS
+from .measure import Line
+
+
+@dataclass(frozen=True)
+class Case:
+    """One isolated process and its lines.
+
+    Attributes
+    ----------
+    name : str
+    function : str
+        ``"module:function"``, called with ``rows``, ``rounds`` and ``arguments``.
+    cores : int
+    seconds : float
+        The process is killed after so long.
+    rounds : int
+        Turns that the sides take.
+    lines : tuple of Line
+    arguments : dict
+    """
+
+    name: str
+    function: str
+    cores: int
+    seconds: float
+    rounds: int
+    lines: tuple[Line, ...]
+    arguments: dict = field(default_factory=dict)
+
+
+def _to_loss(name: str, what: str, target: float, peer: str) -> Line:
+    return Line(name, what, "speedup", "fit", target, peer, loss_margin=0.001)
+
+
+CASES = (
+    Case(
+        "dense_epoch", "benchmarks.runs:dense_epoch", 1, 300, 7,
+        (
+            Line("dense_in_order", "dense epoch, b = 1024, stored order / SGDClassifier.partial_fit", "speedup",
+                 "in_order", 12, "scikit_learn"),
+            Line("dense_bandwidth", "the same / what numpy.sum reads per second", "speedup", "in_order", 0.65, "numpy_sum"),
+            Line("dense_shuffled", "dense epoch, b = 1024, shuffled / SGDClassifier.partial_fit", "speedup",
+                 "shuffled", 9, "scikit_learn"),
+        ),
+    ),
+    Case(
+        "click_epoch", "benchmarks.runs:click_epoch", 1, 400, 7,
+        (
+            Line("click_online", "online AdaGrad epoch from the block store", "rate", "online", 220e6,
+                 work=NON_ZEROS, unit="non-zeros/s"),
+            Line("click_vowpal", "the same / a pass of Vowpal Wabbit 9 from its cache", "speedup", "online", 12,
+                 "vowpal_wabbit"),
+            Line("click_scikit", "the same / SGDClassifier.partial_fit on CSR", "speedup", "online", 3, "scikit_learn"),
+            Line("click_mini_batch", "AdaGrad epoch, b = 1024, from the block store", "rate", "mini_batch", 150e6,
+                 work=NON_ZEROS, unit="non-zeros/s"),
+        ),
+    ),
+    Case(
+        "cold", "benchmarks.runs:cold", 1, 300, 7,
+        (
+            Line("click_cold", "Parquet to the end of the first epoch / pyarrow reading it with dictionaries", "overhead",
+                 "cold_epoch", 2.0, "pyarrow"),
+        ),
+    ),
+    Case(
+        "scikit_dense", "benchmarks.runs:scikit_dense", 2, 600, 5,
+        (_to_loss("scikit_dense", "dense, in memory, default fit / LogisticRegression (lbfgs, best C)", 4, "scikit_learn"),),
+    ),
+    Case(
+        "scikit_click", "benchmarks.runs:scikit_click", 2, 900, 3,
+        (_to_loss("scikit_click", "click, in memory, default fit / LogisticRegression (lbfgs, best C)", 40, "scikit_learn"),),
+    ),
+    *(
+        Case(
+            f"spark_{which}", "benchmarks.runs:spark", 2, 1200, 3,
+            (_to_loss(f"spark_{which}", f"{which}, Parquet, spark_ext / Spark ML, same local[2]", 6, "spark_ml"),),
+            {"which": which},
+        )
+        for which in ("dense", "click")
+    ),
+    *(
+        Case(
+            f"dask_{which}", "benchmarks.runs:dask", 2, 1200, 3,
+            (_to_loss(f"dask_{which}", f"{which}, Parquet, dask_ext / dask-ml, same two workers", 6, "dask_ml"),),
+            {"which": which},
+        )
+        for which in ("dense", "click")
+    ),
+    *(
+        Case(
+            f"two_ranks_{batch}", "benchmarks.runs:two_ranks", 2, 300, 5,
+            (Line(f"two_ranks_{batch}", f"dense epoch, b = {batch}, two ranks / one", "speedup", "two_ranks", target,
+                  "one_rank"),),
+            {"batch": batch},
+        )
+        for batch, target in ((4096, 1.6), (16_384, 1.75))
+    ),
+    Case(
+        "cost_per_row", "benchmarks.runs:cost_per_row", 1, 1200, 3,
+        (Line("cost_per_row", "click, seconds a row of an online epoch, five times the rows / as given", "overhead",
+              "many_rows", 1.15, "few_rows"),),
+    ),
+    Case(
+        "first_fit", "benchmarks.runs:first_fit", 1, 400, 3,
+        (
+            Line("compile_fresh", "compilation in the first fit, nothing cached", "seconds", "compiled", 6.0, unit="s"),
+            Line("compile_cached", "the same with cached kernels", "seconds", "cached", 0.5, unit="s"),
+        ),
+    ),
+)  # fmt: skip
+BY_NAME = {case.name: case for case in CASES}

@@ -1,0 +1,120 @@
+"""One epoch of the compiled loops over a store, as training runs it: mini-batches of averaged SGD, or online AdaGrad.
+
+Comes in: a store (in memory or of Parquet) and an order of the rows. Goes out: seconds and the weights. Compilation is not
+part of an epoch: run one before the clock counts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dsgd.data import Block, EpochOrder, as_dataset, open_store, read_parquet
+from dsgd.kernels.online import online_pass
+from dsgd.kernels.rows import Frame, Rows
+from dsgd.kernels.steps import Penalty, Scratch, local_steps
+from dsgd.losses import LogLoss
+from dsgd.optim.rules import SGD, AdaGrad
+from dsgd.optim.schedules import Constant
+
+from ..measure import Sample, Stopwatch
+
+RUN_BYTES = 16 << 10  # a run of rows stays in the first-level cache between the forward and the backward product
+SIGNS = {0: -1.0, 1: 1.0}
+
+
+def dense_store(X: np.ndarray, y: np.ndarray):
+    """The user's arrays as a store, labels as -1 and +1."""
+    dataset = as_dataset(X, y)
+    store = open_store(dataset, dataset.splits(), "")
+    store.relabel(SIGNS)
+    return store
+
+
+def parquet_store(path, directory, *, seed: int | None = 0):
+    """The Parquet files of ``path`` encoded into a store, labels as -1 and +1."""
+    dataset = read_parquet(str(path), label="label")
+    store = open_store(dataset, dataset.splits(), str(directory), seed=seed)
+    store.relabel(SIGNS)
+    return store
+
+
+class Loop:
+    """The weights and buffers of a linear logistic model, and an epoch over a store's blocks.
+
+    Parameters
+    ----------
+    store : a dsgd store
+    online : bool
+        One AdaGrad step a row; otherwise mini-batches of ``batch`` rows: of AdaGrad, touched weights only, when the data has
+        categories, of SGD when all of it is dense.
+    batch : int
+    rate : float
+    """
+
+    def __init__(self, store, *, online: bool, batch: int = 1024, rate: float = 0.1):
+        self.layout, self.online = store.layout, online
+        row_bytes = 4 * (self.layout.dense + self.layout.codes)
+        self.run = min(max(RUN_BYTES // row_bytes, 1), batch)
+        self.run = 1 << (self.run.bit_length() - 1)
+        self.batch = batch // self.run
+        self.params = np.zeros(self.layout.size + 1, np.float32)
+        adaptive = online or self.layout.codes > 0
+        self.rule = AdaGrad() if adaptive else SGD()
+        self.first = np.zeros_like(self.params) if adaptive else None
+        self.schedule = Constant(rate)
+        self.penalty = Penalty(np.float32(0), np.float32(0), True)
+        self.grad = np.zeros_like(self.params)
+        p, run = self.layout.dense, self.run
+        columns = self.layout.codes + self.layout.crosses.count
+        floats = [np.zeros(size, np.float32) for size in (run, run, p, p)]
+        self.scratch = Scratch(np.zeros((run, columns), np.int32), *floats)
+        nothing, crosses = np.zeros(0, np.float32), self.layout.crosses
+        self.frame = Frame(nothing, nothing, crosses.columns, crosses.start, crosses.mask)
+        self.step = 0
+
+    def epoch(self, blocks: Iterator[Block]) -> float:
+        """Train on every block once; return the progressive loss sum."""
+        return sum(self._block(block) for block in blocks)
+
+    def _block(self, block: Block) -> float:
+        rows = Rows(*(getattr(block, name) for name in Rows._fields))
+        starts = np.arange(0, block.rows, self.run)
+        one = np.float32(1)
+        if self.online:
+            loss, self.step = online_pass(
+                LogLoss(), self.rule, self.schedule, self.penalty, rows, self.frame, starts, self.run,
+                self.params, self.first, None, None, None, self.step, 0, one, self.scratch,
+            )  # fmt: skip
+            return loss
+        bounds = np.append(np.arange(0, len(starts), self.batch), len(starts))
+        loss, self.step, _ = local_steps(
+            LogLoss(), self.rule, self.schedule, self.penalty, rows, self.frame, starts, bounds, self.run,
+            self.params, self.first, None, None, None, self.step, 0,
+            self.layout.codes > 0, one, self.grad, None, 0, self.scratch,
+        )  # fmt: skip
+        return loss
+
+
+def epoch(store, order: EpochOrder | None, **options: Any) -> Sample:
+    """Time one epoch of a fresh :class:`Loop`."""
+    loop = Loop(store, **options)
+    loop.params.fill(0)  # has the system hand over the pages before the clock starts, as a second epoch finds them
+    loop.grad.fill(0)
+    if loop.first is not None:
+        loop.first.fill(0)
+    clock = Stopwatch()
+    with clock.running():
+        total = loop.epoch(store.blocks(order))
+    return Sample(clock.seconds, detail={"progressive_loss": total / store.rows})
+
+
+def cold_epoch(path, directory) -> Sample:
+    """Time everything from the Parquet files to the end of the first online epoch."""
+    clock = Stopwatch()
+    with clock.running():
+        store = parquet_store(path, directory)
+        with store:
+            loop = Loop(store, online=True)
+            total = loop.epoch(store.blocks())
+    return Sample(clock.seconds, detail={"progressive_loss": total / loop.step})

@@ -1,0 +1,210 @@
+"""What runs in a benchmark's own process: load the data, then let the sides take turns.
+
+Every function takes the number of rows and of rounds and returns ``{"samples": {side: [sample, ...]}, "units": n}``, where
+``units`` is the work of one sample (rows, or steps) for figures that are rates.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from . import click, data
+from .measure import Sample, take_turns
+
+
+def _result(sides, rounds: int, units: float, budget: float = 240.0) -> dict:
+    return {"samples": take_turns(sides, rounds, budget), "units": units}
+
+
+# One epoch, one core ---------------------------------------------------------------------------------------------------
+
+
+def dense_epoch(rows: int, rounds: int) -> dict:
+    """Dense mini-batches of 1024 in stored and in shuffled order; scikit-learn's SGD; numpy.sum."""
+    from dsgd.data import epoch_order
+
+    from .ours import epochs
+    from .peers import scikit
+
+    X, y = data.load_dense(rows, "train")
+    store = epochs.dense_store(X, y)
+    sides = {
+        "in_order": lambda: epochs.epoch(store, None, online=False),
+        "numpy_sum": lambda: scikit.read_bandwidth(X),
+        "shuffled": lambda: epochs.epoch(store, epoch_order(0, 0), online=False),
+        "scikit_learn": lambda: scikit.sgd_epoch(X, y),
+    }
+    for compiles in ("in_order", "shuffled"):
+        sides[compiles]()
+    return _result(sides, rounds, X.nbytes)
+
+
+def click_epoch(rows: int, rounds: int) -> dict:
+    """Online AdaGrad and mini-batches from the block store; Vowpal Wabbit from its cache; scikit-learn on CSR."""
+    from dsgd.data import epoch_order
+
+    from .ours import epochs
+    from .peers import scikit, vowpal
+
+    train = click.click(rows) / "train"
+    X, y = click.load_csr(rows, "train")
+    cache = vowpal.cache_file(train, f"click-{rows}-vw")
+    order = epoch_order(0, 0)
+    with tempfile.TemporaryDirectory() as scratch, epochs.parquet_store(train, scratch) as store:
+        sides = {
+            "online": lambda: epochs.epoch(store, order, online=True),
+            "mini_batch": lambda: epochs.epoch(store, order, online=False),
+            "vowpal_wabbit": lambda: vowpal.cache_pass(cache),
+            "scikit_learn": lambda: scikit.sgd_epoch(X, y),
+        }
+        for compiles in ("online", "mini_batch"):
+            sides[compiles]()
+        return _result(sides, rounds, store.rows)
+
+
+def cold(rows: int, rounds: int) -> dict:
+    """Parquet to the end of the first online epoch, against pyarrow reading the files with dictionaries."""
+    from .ours import epochs
+    from .peers import arrow
+
+    train = click.click(rows) / "train"
+    with tempfile.TemporaryDirectory() as scratch:
+        sides = {"cold_epoch": lambda: epochs.cold_epoch(train, scratch), "pyarrow": lambda: arrow.read(train)}
+        for side in sides.values():
+            side()  # compiles, and brings the files into the page cache
+        return _result(sides, rounds, data.split_rows(rows)[0])
+
+
+# To the peer's hold-out log-loss ---------------------------------------------------------------------------------------
+
+
+def scikit_dense(rows: int, rounds: int) -> dict:
+    """``SGDClassifier()`` of dsgd and scikit-learn's L-BFGS at its best C, both in memory."""
+    from .ours import fits
+    from .peers import scikit
+
+    arrays = (*data.load_dense(rows, "train"), *data.load_dense(rows, "test"))
+    strength, _ = scikit.best_strength(*arrays)
+    fits.in_memory(*arrays)
+    sides = {"fit": lambda: fits.in_memory(*arrays), "scikit_learn": lambda: scikit.lbfgs(*arrays, strength)}
+    return _result(sides, rounds, rows)
+
+
+def scikit_click(rows: int, rounds: int) -> dict:
+    """The same for the click set: an Arrow table with dictionaries for us, one-hot CSR for scikit-learn."""
+    from .ours import fits
+    from .peers import scikit
+    from .peers.arrow import load
+
+    directory = click.click(rows)
+    table = load(directory / "train")
+    arrays = (*click.load_csr(rows, "train"), *click.load_csr(rows, "test"))
+    strength, _ = scikit.best_strength(*arrays)
+    fits.in_memory_table(directory, table)
+    sides = {
+        "fit": lambda: fits.in_memory_table(directory, table),
+        "scikit_learn": lambda: scikit.lbfgs(*arrays, strength),
+    }
+    return _result(sides, rounds, rows)
+
+
+def spark(rows: int, rounds: int, which: str) -> dict:
+    """spark_ext and Spark ML in one ``local[2]`` session, from the Parquet path."""
+    from .ours import fits
+    from .peers import spark as peer
+
+    directory = data.dense(rows) if which == "dense" else click.click(rows)
+    features = peer.dense_features() if which == "dense" else peer.click_features()
+    session = peer.session(2)
+    fits.with_spark(session, directory)  # compiles
+    sides = {
+        "fit": lambda: fits.with_spark(session, directory),
+        "spark_ml": lambda: peer.fit(session, directory, features, **peer.BEST[which]),
+    }
+    try:
+        return _result(sides, rounds, rows)
+    finally:
+        session.stop()
+
+
+def dask(rows: int, rounds: int, which: str) -> dict:
+    """dask_ext and dask-ml on the same two workers of one thread, from the Parquet path."""
+    from .ours import fits
+    from .peers import daskml as peer
+
+    directory = data.dense(rows) if which == "dense" else click.click(rows)
+    with peer.workers(2) as client:
+        fits.with_dask(client, directory)  # compiles
+        sides = {
+            "fit": lambda: fits.with_dask(client, directory),
+            "dask_ml": lambda: peer.fit(client, directory, which, strength=1.0),
+        }
+        return _result(sides, rounds, rows)
+
+
+# Growing: ranks, rows, and the first fit of a process ---------------------------------------------------------------------
+
+
+def two_ranks(rows: int, rounds: int, batch: int) -> dict:
+    """Epochs of one rank and of two, dense, synchronous, one step a mini-batch."""
+    from dsgd.data import as_dataset
+
+    from .ours import fits
+
+    dataset = as_dataset(*data.load_dense(rows, "train"))
+    options = {"optimizer": "sgd", "eta0": 0.1, "batch_size": batch, "max_iter": 21}
+    sides = {
+        "two_ranks": lambda: fits.epochs(dataset, 2, **options),
+        "one_rank": lambda: fits.epochs(dataset, 1, **options),
+    }
+    return _result(sides, rounds, rows)
+
+
+def cost_per_row(rows: int, rounds: int, factor: int = 5) -> dict:
+    """Seconds a row of an online epoch from Parquet, at ``rows`` and at ``factor`` times as many."""
+    from dsgd import read_parquet
+
+    from .ours import fits
+
+    def side(count: int) -> Sample:
+        dataset = read_parquet(str(click.click(count) / "train"), label="label")
+        sample = fits.epochs(dataset, 1, optimizer="adagrad", batch_size=1, eta0=0.1, max_iter=3)
+        peak = _peak_memory()
+        return Sample(sample.seconds / data.split_rows(count)[0], detail={"rows": count, "peak_bytes": peak})
+
+    sides = {"few_rows": lambda: side(rows), "many_rows": lambda: side(rows * factor)}
+    return _result(sides, rounds, rows, budget=600)
+
+
+def _peak_memory() -> int:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def first_fit(rows: int, rounds: int) -> dict:
+    """Compilation in the first fit of a fresh process: with an empty cache of compiled kernels, and with a full one."""
+    from .isolate import call
+
+    samples: dict[str, list[dict]] = {"compiled": [], "cached": []}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            for side in samples:
+                env = {"NUMBA_CACHE_DIR": cache}
+                seconds = call("benchmarks.runs:compilation", cores=1, seconds=120, env=env)
+                samples[side].append({"seconds": seconds})
+    return {"samples": samples, "units": 1}
+
+
+def compilation() -> float:
+    """Seconds that the first fit takes more than the second one of the same small click set."""
+    from .ours import fits
+
+    directory: Path = click.click(10_000)
+    from .peers.arrow import load
+
+    table = load(directory / "train")
+    if not os.environ.get("NUMBA_CACHE_DIR"):
+        raise ValueError("compilation() is meant to run with a NUMBA_CACHE_DIR of its own")
+    first = fits.in_memory_table(directory, table).seconds
+    return first - fits.in_memory_table(directory, table).seconds

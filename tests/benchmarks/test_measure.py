@@ -1,0 +1,121 @@
+"""Figures, verdicts, isolation and the page: what turns samples into the table."""
+
+import os
+import time
+
+import pytest
+
+from benchmarks import report, results
+from benchmarks.cases import BY_NAME, CASES
+from benchmarks.isolate import BenchmarkError, call
+from benchmarks.measure import Line, Sample, take_turns
+
+
+def samples(**sides):
+    """Samples with the given seconds, all of hold-out loss 0.5."""
+    return {name: [{"seconds": s, "loss": 0.5} for s in seconds] for name, seconds in sides.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "figure", "reached"),
+    [
+        ("speedup", 3.0, 4.0, True),
+        ("speedup", 5.0, 4.0, False),
+        ("overhead", 0.3, 0.25, True),
+        ("overhead", 0.2, 0.25, False),
+        ("rate", 40.0, 50.0, True),
+        ("rate", 60.0, 50.0, False),
+        ("seconds", 2.5, 2.0, True),
+        ("seconds", 1.5, 2.0, False),
+    ],
+)
+def test_figures_and_verdicts(kind, target, figure, reached):
+    line = Line("name", "what", kind, "ours", target, "peer", work=2.0)
+    verdict = line.judge(samples(ours=[1.0, 2.0, 4.0], peer=[6.0, 8.0, 8.0]), units=50.0)
+    assert verdict["figure"] == figure
+    assert verdict["reached"] is reached
+
+
+def test_a_round_is_compared_with_itself():
+    line = Line("name", "what", "speedup", "ours", 1.0, "peer")
+    verdict = line.judge(samples(ours=[1.0, 10.0], peer=[2.0, 20.0]))  # the second round was noisy, for both
+    assert verdict["low"] == verdict["high"] == 2.0
+
+
+def test_faster_with_a_worse_loss_is_not_reached():
+    line = Line("name", "what", "speedup", "ours", 1.0, "peer", loss_margin=0.001)
+    both = samples(ours=[1.0], peer=[9.0])
+    assert line.judge(both)["reached"]
+    both["ours"][0]["loss"] = 0.5006
+    assert not line.judge(both)["reached"]
+
+
+def test_sides_take_turns_within_a_budget():
+    seen = []
+
+    def side(name):
+        seen.append(name)
+        return Sample(1.0)
+
+    sides = {name: lambda name=name: side(name) for name in "ab"}
+    assert len(take_turns(sides, 3)["a"]) == 3
+    assert seen == ["a", "b"] * 3
+    assert len(take_turns(sides, 3, budget=-1.0)["a"]) == 1
+
+
+def environment(name: str) -> dict:
+    """Runs in the isolated process."""
+    return {
+        "value": os.environ.get(name),
+        "threads": os.environ["OMP_NUM_THREADS"],
+        "cpus": len(os.sched_getaffinity(0)),
+    }
+
+
+def sleep_long() -> None:
+    """Runs in the isolated process."""
+    time.sleep(60)
+
+
+HERE = "tests.benchmarks.test_measure"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system cannot bind a process to CPUs")
+def test_isolated_process_is_held_to_its_cores():
+    found = call(f"{HERE}:environment", cores=1, seconds=60, env={"DSGD_PROBE": "7"}, name="DSGD_PROBE")
+    assert found == {"value": "7", "threads": "1", "cpus": 1}
+
+
+def test_isolated_process_is_stopped_at_its_limit():
+    with pytest.raises(BenchmarkError, match="longer than 1 s"):
+        call(f"{HERE}:sleep_long", cores=1, seconds=1)
+
+
+def test_a_failure_says_why():
+    with pytest.raises(BenchmarkError, match="has no attribute 'absent'"):
+        call(f"{HERE}:absent", cores=1, seconds=60)
+
+
+def test_every_case_names_a_function_and_sides():
+    from benchmarks import runs
+
+    assert len(BY_NAME) == len(CASES)
+    for case in CASES:
+        module, name = case.function.split(":")
+        assert module == "benchmarks.runs"
+        assert callable(getattr(runs, name))
+        for line in case.lines:
+            assert bool(line.peer) == (line.kind in ("speedup", "overhead")), line.name
+
+
+def test_page_shows_what_fell_short_and_what_did_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(report, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    slow = {"samples": samples(cold_epoch=[0.5], pyarrow=[0.125]), "units": 1.0}
+    results.save(results.success(BY_NAME["cold"], 1000, slow))
+    results.save(results.failure(BY_NAME["first_fit"], 1000, "a trace\nImportError: no module"))
+    (tmp_path / "notes.json").write_text('{"click_cold": "because"}')
+    page = report.write().read_text()
+    assert "500 ms | 125 ms | 4 x (4, 4) | ≤ 2 x | no | because |" in page
+    assert page.count("| not run | ImportError: no module |") == 2
