@@ -110,9 +110,14 @@ def spark_parameters(parameters: Mapping[str, Any], mode: Sync | None = None) ->
     return translated
 
 
-def train(engine: str, estimator: Any, dataset: Any, validation: Any = None) -> Any:
-    """Fit on a dataset; returns what predicts and saves: the estimator itself, or Spark's model."""
+def train(engine: str, estimator: Any, dataset: Any, validation: Any = None, report: Any = None) -> Any:
+    """Fit on a dataset; returns what predicts and saves: the estimator itself, or Spark's model.
+
+    ``report`` is called with each epoch's record.
+    """
     extra = {} if validation is None else {"validation": validation}
+    if report is not None:
+        estimator.verbose = report
     if engine == "spark":
         return estimator.fitParquet(dataset, **extra)
     return estimator.fit(dataset, **extra)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..jobs import ROLES
 from ..options import ColumnList, Cross, FloatOr, IntegerOr
 from .common import debug, filters, force, given, stacked
 
@@ -23,7 +24,7 @@ LOSSES = (
     "tweedie",
 )
 OPTIMIZERS = ("auto", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl", "svrg")
-SCHEDULES = ("auto", "constant", "invscaling", "optimal", "adaptive", "cosine", "warmup")
+SCHEDULES = ("constant", "invscaling", "optimal", "adaptive", "cosine")
 
 data_options = stacked(
     click.option("--label", required=True, help="Column to predict."),
@@ -82,31 +83,47 @@ OTHER = ("random_state", "standardize")
 @engine_options
 @mode_options
 @click.option("--validation", metavar="PATH", help="Parquet files on which the loss is measured after each epoch.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the model.")
+@click.option("--out", required=True, help="Directory for the model; or a URI that pyarrow can open.")
 @force
 @debug
-def command(data: str, out: Path, force: bool, validation: str | None, **options: Any) -> None:
+def command(data: str, out: str, force: bool, validation: str | None, **options: Any) -> None:
     """Train a model on the Parquet files at DATA: a file, a directory, a glob or a URI."""
     from dsgd import read_parquet
 
     from ..faces import build, session, train
-    from ..outputs import check_free, whole
     from ..progress import epochs_bar
 
-    check_free(out, force, marker="model.json")
-    engine, task = options["engine"], options["task"]
+    _check_out(out, force)
     columns = given({name: options[name] for name in DATA})
     dataset = read_parquet(data, **columns, filters=list(options["filters"]) or None)
     held_out = None if validation is None else read_parquet(validation, **columns)
     parameters = given({name: options[name] for name in (*MODEL, *OTHER)} | {"n_workers": options["workers"]})
-    estimator = build(engine, task, parameters, _mode(options))
-    with (
-        session(engine, workers=options["workers"], address=_address(options)),
-        epochs_bar(options["max_iter"]),
-    ):
-        model = train(engine, estimator, dataset, held_out)
-    with whole(out, force, marker="model.json") as unfinished:
+    place = {"workers": options["workers"], "address": _address(options)}
+    dataset.spec  # noqa: B018  a wrong column is told before a cluster is asked for
+    with session(options["engine"], **place), epochs_bar(options["max_iter"]) as report:
+        estimator = build(options["engine"], options["task"], parameters, _mode(options))
+        model = train(options["engine"], estimator, dataset, held_out, report)
+    _save(model, out, force, {name: options[name] for name in (*ROLES, "engine")} | {"data": data})
+
+
+def _check_out(out: str, force: bool) -> None:
+    from ..outputs import check_free
+
+    if "://" not in out:
+        check_free(Path(out), force, marker="model.json")
+
+
+def _save(model: Any, out: str, force: bool, facts: dict[str, Any]) -> None:
+    """Save a model with what is worth remembering about the fit; a URI takes the model alone."""
+    from ..jobs import write_job
+    from ..outputs import whole
+
+    if "://" in out:
+        model.save(out, overwrite=force)
+        return
+    with whole(Path(out), force, marker="model.json") as unfinished:
         model.save(str(unfinished))
+        write_job(unfinished, **facts)
 
 
 def _mode(options: dict[str, Any]) -> Any:

@@ -16,11 +16,12 @@ from dsgd import ConfigError, DSGDError
 
 from ..faces import session
 from ..outputs import whole
+from ..terminal import console
 from .flights import LATE_MINUTES, write_flights
 from .report import curves_svg, report
 from .result import Result
 from .runs import RANKS, fit_once, runs_by_engine
-from .table import console, results_table
+from .table import results_table
 
 TITLE = f"Flights from New York, 2013: arrives more than {LATE_MINUTES} minutes late?"
 MEASURES = (

@@ -36,8 +36,8 @@ $rows
 $notes
 <h2>Loss curves</h2>
 $curves
-<p>Left: the training objective after each pass over the rows. Right: the same against the seconds since the start of
-the fit, reading and encoding the files included.</p>
+<p>Left: the training objective after each pass over the rows. Right: the same against the seconds of training; reading
+and encoding the files comes before.</p>
 <footer>$footer</footer>
 </html>
 """)
@@ -72,7 +72,7 @@ def curves_svg(results: Sequence[Result]) -> str:
             by_epoch.plot([epoch.number for epoch in result.epochs], losses, label=result.label, **style)
             by_time.plot([epoch.seconds for epoch in result.epochs], losses, **style)
         by_epoch.set(xlabel="epoch", ylabel="training objective")
-        by_time.set(xlabel="seconds since the start of fit")
+        by_time.set(xlabel="seconds of training")
         for axes in (by_epoch, by_time):
             axes.grid(alpha=0.3)
         if results:

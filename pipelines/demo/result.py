@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training rows: the training objective after it, and the seconds since the fit's start."""
+    """One pass over the training rows: the training objective after it, and the seconds since training began."""
 
     number: int
     seconds: float

@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from dsgd import Sync, read_parquet
+from dsgd.fitted import load
 
 from ..faces import build, train
-from ..scoring import measure
 from .flights import CATEGORICAL, FIRST_HELD_OUT_MONTH, INTERACTIONS, LABEL, NUMERIC
 from .result import Epoch, Result
 
@@ -67,8 +67,6 @@ def dataset(path: Path, *, held_out: bool):
 
 def fit_once(run: Run, data: Path, models: Path) -> Result:
     """Fit, save, load, measure; the engine's session is open already."""
-    import dsgd
-
     parameters = {"standardize": True, "n_workers": run.ranks, "random_state": SEED}
     estimator = build(run.engine, "classification", parameters, run.mode)
     start = time.perf_counter()
@@ -76,13 +74,14 @@ def fit_once(run: Run, data: Path, models: Path) -> Result:
     seconds = time.perf_counter() - start
     place = models / f"{run.engine}-{run.name.replace(' ', '-')}"
     model.save(str(place))
-    metrics = measure(dsgd.load(place), dataset(data, held_out=True))
-    epochs = tuple(Epoch(int(row["epoch"]), float(row["seconds"]), float(row["objective"])) for row in model.history_)
+    loaded = load(place)
+    metrics = loaded.evaluate(dataset(data, held_out=True))
+    epochs = tuple(Epoch(row["epoch"], row["seconds"], row["objective"]) for row in loaded.history)
     return Result(
         engine=run.engine,
         mode=f"{run.name}, {run.ranks} rank{'s' if run.ranks > 1 else ''}" if run.name != "one rank" else run.name,
         seconds=seconds,
-        rows=sum(int(row["rows"]) for row in model.history_),
+        rows=sum(row["rows"] for row in loaded.history),
         log_loss=metrics["log_loss"],
         auc=metrics["auc"],
         epochs=epochs,

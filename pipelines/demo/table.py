@@ -2,18 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from .result import Result
-
-PIPED_WIDTH = 100  # columns when the output is no terminal, so that nothing is cut off
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that is plain text and wide enough when piped."""
-    probe = Console(stderr=stderr)
-    return probe if probe.is_terminal else Console(stderr=stderr, width=PIPED_WIDTH)
 
 
 def results_table(results: Sequence[Result], title: str, caption: str) -> Table:

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from pipelines.demo.report import curves_svg, report
 from pipelines.demo.result import Epoch, Result
-from pipelines.demo.table import PIPED_WIDTH, results_table
+from pipelines.demo.table import results_table
+from pipelines.terminal import PIPED_WIDTH
 
 RESULTS = [
     Result("local", "ring, 2 ranks", 2.0, 3_000_000, 0.25, 0.91, (Epoch(1, 0.5, 0.4), Epoch(2, 1.0, 0.3))),
