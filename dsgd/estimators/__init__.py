@@ -1,1 +1,7 @@
+"""The estimators of one machine, with scikit-learn's interface."""
 
+from .classifier import SGDClassifier
+from .history import History
+from .regressor import SGDRegressor
+
+__all__ = ["History", "SGDClassifier", "SGDRegressor"]

@@ -1,0 +1,233 @@
+"""What the linear estimators share: from parameters and data to a fit, and from the fitted model to scikit-learn's attributes.
+
+A subclass gives the task and the constructor. A face on another engine overrides where the work is done (``_engine``,
+``_ranks``) and, when it knows other kinds of data, ``_training_data`` and ``_apply``.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ..data.dataset import Dataset
+from ..data.matrices import COLUMN, MatrixDataset
+from ..data.tables import TableDataset
+from ..errors import ConfigError
+from ..fitted import LinearModel
+from ..train.config import TrainedLinear
+from ..train.engine import Engine
+from ..train.fit import fit
+from ..train.local import LocalEngine
+from . import inputs
+from .history import History
+from .parameters import configuration, dtype_of
+
+
+class LinearSGD(BaseEstimator):
+    """Base of ``SGDClassifier`` and ``SGDRegressor``.
+
+    Attributes
+    ----------
+    model_ : LinearModel
+        What was fitted; the attributes below are views of it.
+    """
+
+    _task: ClassVar[str]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.required = True
+        return tags
+
+    def fit(self, X, y=None, sample_weight=None, offset=None, validation=None):
+        """Train the model.
+
+        Parameters
+        ----------
+        X : array, sparse matrix, pandas or polars frame, Arrow table, or Dataset (``dsgd.read_parquet``)
+            n rows. A C-contiguous array of float32 or float64 is not copied.
+        y : array of shape (n,), or the name of a column of X
+            Not for a Dataset, which names its own label.
+        sample_weight, offset : array of shape (n,), or the name of a column of X, optional
+            Weights of the rows; addends of the score (the logarithm of an exposure, say).
+        validation : (X, y), (X, y, sample_weight) or Dataset, optional
+            For ``early_stopping``, instead of a fraction of the training rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError, DataError, WorkerLost
+        """
+        initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
+        dataset = self._training_data(X, y, sample_weight, offset, reset=initial is None)
+        config = self._configuration(X)
+        held_out = inputs.validation_data(self, validation, self._features())
+        return self._train(dataset, config, initial, held_out)
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        initial = self._trained() if hasattr(self, "model_") else None
+        dataset = self._training_data(X, y, sample_weight, None, reset=initial is None)
+        dtype = None if initial is None else initial.coef.dtype.name
+        config = self._configuration(X, dtype=dtype, max_iter=1, tol=None, early_stopping=False)
+        self._keep_state = True
+        return self._train(dataset, config, initial, None, classes)
+
+    def _train(self, dataset: Dataset, config, initial, validation, classes=None):
+        with self._engine(dataset) as engine:
+            trained = fit(
+                dataset,
+                config,
+                engine,
+                validation=validation,
+                initial=initial,
+                classes=classes,
+                on_report=self._reporter(),
+            )
+        self.model_ = LinearModel.of(trained)
+        self._state = trained.state if self.warm_start or getattr(self, "_keep_state", False) else {}
+        return self
+
+    def _trained(self) -> TrainedLinear:
+        return self.model_.trained(getattr(self, "_state", {}))
+
+    def _configuration(self, X, *, dtype=None, **more):
+        return configuration(
+            self._task,
+            self.get_params(deep=False),
+            dtype=dtype_of(self.dtype if dtype is None else dtype, X),
+            n_workers=self._ranks(),
+            **more,
+        )
+
+    def _ranks(self) -> int:
+        return self.n_workers
+
+    def _features(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inputs.FEATURES}
+
+    def _training_data(self, X, y, sample_weight, offset, *, reset: bool) -> Dataset:
+        return inputs.training_data(self, X, y, sample_weight, offset, self._features(), reset=reset)
+
+    @contextmanager
+    def _engine(self, dataset: Dataset) -> Iterator[Engine]:
+        """Open the engine of a fit: ranks are threads for data in memory, which is then not copied, else processes."""
+        in_memory = isinstance(dataset, (MatrixDataset, TableDataset))
+        with LocalEngine(processes=False if in_memory else None, threads=self.threads_per_worker) as engine:
+            yield engine
+
+    def _reporter(self) -> Callable[[dict], None]:
+        return _print_record if self.verbose else _ignore
+
+    def decision_function(self, X, offset=None):
+        """Return the scores before the inverse link, of shape (n,), or (n, k) for k > 2 classes."""
+        return self._apply("decision_function", X, offset)
+
+    def predict(self, X, offset=None):
+        """Return the class, or the mean of the target, of each row; shape (n,)."""
+        return self._apply("predict", X, offset)
+
+    def _apply(self, method: str, X, offset):
+        """Call a method of the model on checked data."""
+        check_is_fitted(self, "model_")
+        return getattr(self.model_, method)(inputs.checked(self, X, reset=False), offset)
+
+    def evaluate(self, X, y=None, sample_weight=None, offset=None) -> dict[str, float]:
+        """Return the metrics of the task by name; the data is named as for ``fit``."""
+        check_is_fitted(self, "model_")
+        return self.model_.evaluate(inputs.checked(self, X, reset=False), y, sample_weight, offset)
+
+    def _score(self, metric: str, X, y, sample_weight) -> float:
+        if y is None and not isinstance(X, Dataset):
+            raise ConfigError(f"{type(self).__name__}.score needs y; give an array, or the name of a column of X")
+        return self.evaluate(X, y, sample_weight)[metric]
+
+    def weights_of(self, column: str) -> dict[str, np.ndarray]:
+        """Return the weights of one column, or of one interaction (``"a x b"``); see :meth:`LinearModel.weights`."""
+        check_is_fitted(self, "model_")
+        return self.model_.weights(column)
+
+    def save(self, path, *, overwrite: bool = False) -> None:
+        """Save the fitted model as a directory that every package loads; see :func:`dsgd.fitted.save`."""
+        check_is_fitted(self, "model_")
+        self.model_.save(path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path):
+        """Return an estimator with a saved model; its parameters are the defaults, apart from the loss and its own.
+
+        Raises
+        ------
+        CheckpointError, ConfigError
+            Also when the model is of the other task.
+        """
+        from ..fitted import load
+
+        model = load(path)
+        if model.task != cls._task:
+            raise ConfigError(f"{path} holds a model of a {model.task}; {cls.__name__} is for {cls._task}")
+        estimator = cls(loss=model.loss)
+        known = estimator.get_params(deep=False)
+        estimator.set_params(**{name: value for name, value in model.loss_parameters.items() if name in known})
+        estimator._adopt(model)
+        return estimator
+
+    def _adopt(self, model: LinearModel) -> None:
+        self.model_ = model
+        if model.spec.columns == (COLUMN,):
+            self.n_features_in_ = model.spec.layout.size
+        else:
+            inputs.note_columns(self, model.spec.columns)
+
+    @property
+    def coef_(self) -> np.ndarray:
+        """Coefficients on the scale of the data as given, of shape (k, d); k is 1 for two classes."""
+        return self._fitted.coef
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """Intercepts, of shape (k,)."""
+        return self._fitted.intercept
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs that were run."""
+        return self._fitted.epochs
+
+    @property
+    def t_(self) -> int:
+        """Optimiser steps that were taken."""
+        return self._fitted.steps
+
+    @property
+    def history_(self) -> History:
+        """What happened in each epoch."""
+        return History(self._fitted.history)
+
+    @property
+    def _fitted(self) -> LinearModel:
+        if "model_" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return self.model_
+
+
+def _ignore(record: dict) -> None:
+    """The report of a silent fit."""
+
+
+def _print_record(record: dict) -> None:
+    """One line an epoch, on the standard error, where it does not mix with results."""
+    if "epoch" not in record:
+        return
+    parts = [f"epoch {record['epoch']}"]
+    for name, form in (("objective", ".6f"), ("validation", ".6f"), ("seconds", ".2f")):
+        if record.get(name) is not None:
+            parts.append(f"{name} {record[name]:{form}}")
+    print(", ".join(parts), file=sys.stderr)

@@ -1,0 +1,210 @@
+"""The classifier: scikit-learn's face of linear classification, binary and with more classes."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+
+from ..errors import ConfigError
+from . import inputs
+from .base import LinearSGD
+
+
+def _has_probabilities(estimator) -> bool:
+    """Whether ``predict_proba`` is there: it depends on the loss."""
+    if estimator.loss in ("log_loss", "modified_huber"):
+        return True
+    raise AttributeError(f"loss={estimator.loss!r} has no probabilities; use 'log_loss' or 'modified_huber'")
+
+
+class SGDClassifier(ClassifierMixin, LinearSGD):
+    """Linear classifier trained by parallel stochastic gradient descent.
+
+    Minimises ``sum_i weight_i loss_i / sum_i weight_i + alpha (l1_ratio |w|_1 + (1 - l1_ratio) / 2 |w|_2^2)``; the intercept is
+    not penalised. Step sizes come from the data: the defaults converge untuned.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}
+        "log_loss" is logistic regression, with one row of coefficients a class (softmax) for more than two classes; the others
+        are one classifier a class.
+    penalty : {"l2", "l1", "elasticnet", None}
+    alpha : float or "auto"
+        Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of ``LogisticRegression(C=1)``.
+    l1_ratio : float
+        Share of l1 in "elasticnet".
+    fit_intercept : bool
+    max_iter : int
+        Epochs at most.
+    tol : float or None
+        Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
+    family : {"auto", "binomial", "multinomial", "ovr"}
+        Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others) for more.
+    class_weight : dict, "balanced" or None
+    optimizer : str
+        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
+    learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}
+        Schedule of the optimisers that have one.
+    eta0 : float or "auto"
+        First learning rate; "auto" takes it from the data.
+    power_t : float
+        Exponent of "invscaling".
+    warmup_steps : int
+        Steps over which the learning rate rises to its first value.
+    batch_size : int or "auto"
+        Rows of the global mini-batch, shared out among the ranks; 1 is the online pass.
+    shuffle : bool
+    average : bool or int
+        Average the iterates (from that many rows on).
+    early_stopping : bool
+        Judge by the loss on held-out rows: ``validation_fraction`` of the data, or those given to ``fit``.
+    validation_fraction : float
+    n_iter_no_change : int
+    warm_start : bool
+        Go on from the previous fit.
+    random_state : int, RandomState or None
+        The seed; the same seed, data and ranks give the same weights.
+    standardize : bool
+        Scale dense columns to unit variance while training; coefficients are reported on the original scale.
+    missing : {"raise", "mean"}
+        What a NaN is: an error, or the column's mean.
+    categorical : list of str or None
+        Columns of a frame to hash; None takes those of text.
+    interactions : sequence of tuple of str
+        Crosses of categorical columns.
+    hash_bits : int or dict
+        A categorical column, or a cross, has ``2**hash_bits`` weights.
+    mode : {"sync"} or Sync
+        How the work is spread over ranks.
+    n_workers : int
+        Ranks: threads for data in memory, processes for files.
+    threads_per_worker : int
+    dtype : {"float32", "float64"} or None
+        None is float64 for a float64 matrix, and float32 for everything else.
+    cache_bytes, memory_limit : int or None
+        Bytes of block files, and of resident memory, that a worker may use.
+    encrypt : bool
+        Encrypt what ranks of different hosts send each other.
+    verbose : int
+        Whether to print a line an epoch to the standard error.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (k, d)
+    intercept_ : ndarray of shape (k,)
+    classes_ : ndarray of shape (classes,)
+    n_iter_ : int
+        Epochs.
+    t_ : int
+        Optimiser steps.
+    history_ : History
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        For frames, tables and datasets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> SGDClassifier(random_state=0).fit(X, ["no", "no", "yes", "yes"]).predict([[-1.5], [1.5]]).tolist()
+    ['no', 'yes']
+    """
+
+    _task = "classification"
+
+    def __init__(
+        self,
+        *,
+        loss="log_loss",
+        penalty="l2",
+        alpha="auto",
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=100,
+        tol=1e-4,
+        family="auto",
+        class_weight=None,
+        optimizer="auto",
+        learning_rate="constant",
+        eta0="auto",
+        power_t=0.5,
+        warmup_steps=0,
+        batch_size="auto",
+        shuffle=True,
+        average=False,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=1,
+        warm_start=False,
+        random_state=None,
+        standardize=False,
+        missing="raise",
+        categorical=None,
+        interactions=(),
+        hash_bits=18,
+        mode="sync",
+        n_workers=1,
+        threads_per_worker=1,
+        dtype=None,
+        cache_bytes=None,
+        memory_limit=None,
+        encrypt=True,
+        verbose=0,
+    ):
+        self.warmup_steps = warmup_steps
+        self.loss, self.penalty, self.alpha, self.l1_ratio = loss, penalty, alpha, l1_ratio
+        self.fit_intercept, self.max_iter, self.tol, self.family = fit_intercept, max_iter, tol, family
+        self.class_weight, self.optimizer, self.learning_rate = class_weight, optimizer, learning_rate
+        self.eta0, self.power_t, self.batch_size, self.shuffle = eta0, power_t, batch_size, shuffle
+        self.average, self.early_stopping, self.validation_fraction = average, early_stopping, validation_fraction
+        self.n_iter_no_change, self.warm_start, self.random_state = n_iter_no_change, warm_start, random_state
+        self.standardize, self.missing, self.categorical = standardize, missing, categorical
+        self.interactions, self.hash_bits, self.mode, self.n_workers = interactions, hash_bits, mode, n_workers
+        self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
+        self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
+
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None):
+        """Go over some rows once more, from where the model is.
+
+        Parameters
+        ----------
+        X, y, sample_weight : as in ``fit``
+        classes : array of shape (classes,), optional
+            All classes that there can be; needed in the first call.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "model_"):
+            if classes is None:
+                raise ConfigError("classes must be passed on the first call to partial_fit")
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ConfigError(
+                f"classes={list(classes)!r} differ from those of the first call, {self.classes_.tolist()}"
+            )
+        known = classes if classes is not None else self.classes_
+        return self._partial_fit(X, y, sample_weight, np.unique(known))
+
+    def _training_data(self, X, y, sample_weight, offset, *, reset):
+        if inputs.is_matrix(X):
+            inputs.check_class_labels(y)
+        return super()._training_data(X, y, sample_weight, offset, reset=reset)
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X, offset=None):
+        """Return the probability of each class, of shape (n, classes)."""
+        return self._apply("predict_proba", X, offset)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X, offset=None):
+        """Return the logarithm of the probability of each class, of shape (n, classes)."""
+        return np.log(self.predict_proba(X, offset))
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the accuracy; the data is named as for ``fit``."""
+        return self._score("accuracy", X, y, sample_weight)
+
+    @property
+    def classes_(self) -> np.ndarray | None:
+        """The classes, ascending."""
+        return self._fitted.classes

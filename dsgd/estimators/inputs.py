@@ -1,0 +1,100 @@
+"""What users hand to fit and predict, checked in scikit-learn's way, as datasets of the core.
+
+Matrices go through scikit-learn's own validation (shape, dtype, number of features), frames, tables and datasets through the
+feature spec; whatever is wrong with them is a DataError in either case.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from ..data.dataset import Dataset
+from ..data.sources import as_dataset
+from ..errors import ConfigError, DataError
+
+# Parameters of an estimator that say what the columns of a frame are.
+FEATURES = ("categorical", "interactions", "hash_bits", "missing")
+
+
+def is_matrix(X: Any) -> bool:
+    """Whether X has rows and columns and no column names: an array, a sparse matrix, nested lists."""
+    return not (isinstance(X, (Dataset, str)) or hasattr(X, "__arrow_c_stream__") or hasattr(X, "columns"))
+
+
+def checked(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Check a matrix, and note (or compare) its number of features; anything else passes.
+
+    An array of float32 or float64 is returned as it is, without a copy, and is not searched for NaN: the encoder does that.
+    """
+    if isinstance(X, str):
+        raise ConfigError(f"X is the string {X!r}; for files, give dsgd.read_parquet({X!r}, label=...)")
+    if not is_matrix(X):
+        return X
+    try:
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype="numeric",
+            ensure_all_finite=False,
+            accept_large_sparse=False,
+        )
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
+
+
+def training_data(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, features: dict[str, Any], *, reset: bool = True
+) -> Dataset:
+    """Return what a fit is given as a dataset with a label, and note the features' names on the estimator."""
+    if y is None and not isinstance(X, Dataset):
+        raise DataError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None; give an array, or the name of "
+            "a column of X"
+        )
+    X = checked(estimator, X, reset=reset)
+    if isinstance(X, Dataset):
+        dataset = as_dataset(X, y, sample_weight, offset)
+    else:
+        given = features if not is_matrix(X) else {"missing": features["missing"]} | _given(features)
+        dataset = as_dataset(X, y, sample_weight, offset, **given)
+    if dataset.roles.label is None:
+        raise DataError("the dataset names no label; give read_parquet(..., label=...)")
+    if reset and not is_matrix(X):
+        note_columns(estimator, dataset.spec.columns)
+    return dataset
+
+
+def _given(features: dict[str, Any]) -> dict[str, Any]:
+    """Options about columns that the user set: a matrix refuses them."""
+    return {name: features[name] for name in ("categorical", "interactions") if features[name]}
+
+
+def note_columns(estimator: Any, names: tuple[str, ...]) -> None:
+    """Set ``feature_names_in_`` and ``n_features_in_``."""
+    estimator.feature_names_in_ = np.array(names, object)
+    estimator.n_features_in_ = len(names)
+
+
+def validation_data(estimator: Any, validation: Any, features: dict[str, Any]) -> Dataset | None:
+    """Return a validation set, ``(X, y)``, ``(X, y, sample_weight)`` or a dataset, as a dataset."""
+    if validation is None or isinstance(validation, Dataset):
+        return validation
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        raise ConfigError("validation must be (X, y), (X, y, sample_weight) or a dataset")
+    X, y, *weight = validation
+    return training_data(estimator, X, y, weight[0] if weight else None, None, features, reset=False)
+
+
+def check_class_labels(y: Any) -> None:
+    """Raise DataError when y is a target of a regression; scikit-learn's own check sorts all labels, which takes longer."""
+    array = getattr(y, "to_numpy", lambda: np.asarray(y))() if not isinstance(y, str) else np.empty(0)
+    if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)) and np.isfinite(array).all():
+        raise DataError(
+            "Unknown label type: continuous. A classifier needs classes, and y holds fractions; use SGDRegressor, or cut y "
+            "into classes"
+        )

@@ -1,0 +1,237 @@
+"""A model as a directory: ``model.json`` and ``weights*.safetensors``; the same in every package, and never a pickle.
+
+``model.json`` says what the weights are of: format and version, kind, features, loss, classes with their type, and the fit's
+history. Weights are cut into files of at most 256 MiB, and kept as (position, value) when most of them are zero. A
+directory appears under its name when it is whole: it is written beside its place and renamed; in an object store, which
+cannot rename, ``model.json`` is written last. Paths may be local, or URIs that pyarrow's filesystems open.
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import fs
+
+from ..data.spec import FeatureSpec
+from ..errors import CheckpointError, ConfigError, DSGDError
+from ..losses import make_loss
+from . import weights
+from .model import LinearModel
+
+FORMAT, VERSION, HEADER = "dsgd-model", 1, "model.json"
+_CLASS_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
+_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "string"}
+# Where a rename is a copy of every byte, and not atomic.
+_OBJECT_STORES = ("s3", "gcs", "abfs")
+
+
+def save(model: LinearModel, path: Any, *, overwrite: bool = False) -> None:
+    """Save a model as a directory.
+
+    Parameters
+    ----------
+    model : LinearModel
+    path : str, path, or URI
+    overwrite : bool
+        Whether a model that is there may be replaced. A directory that holds no model never is.
+
+    Raises
+    ------
+    ConfigError
+        When there is something at ``path`` already, or the filesystem is unknown.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> spec = FeatureSpec(("x",))
+    >>> model = LinearModel(np.array([[2.0]]), np.array([-1.0]), None, spec, "squared_error")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder + "/model")
+    ...     load(folder + "/model").coef.tolist()
+    [[2.0]]
+    """
+    place = _Place.of(path)
+    place.check_free(overwrite)
+    files = {**weights.encode(model.coef, model.intercept)}
+    header = json.dumps(_header(model, sorted(files)), indent=1, allow_nan=False).encode()
+    if place.filesystem.type_name in _OBJECT_STORES:
+        place.remove(place.path)
+        place.write(place.path, files)
+        place.write(place.path, {HEADER: header})
+        return
+    unfinished = f"{place.path}.{uuid.uuid4().hex[:8]}.unfinished"
+    try:
+        place.write(unfinished, files)
+        place.write(unfinished, {HEADER: header})
+        place.swap(unfinished)
+    finally:
+        place.remove(unfinished)
+
+
+def load(path: Any) -> LinearModel:
+    """Load a model that any of the packages has saved.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no model, or it is damaged, or of a format that this version cannot read; says which file.
+    """
+    place = _Place.of(path)
+    header = _read_header(place)
+    try:
+        shape = tuple(int(size) for size in header["weights"]["shape"])
+        files = {name: place.read(name) for name in header["weights"]["files"]}
+        coef, intercept = weights.decode(files, shape, str(header["weights"]["dtype"]), place.uri)
+        return _model(header, coef, intercept)
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{place.uri}/{HEADER} is damaged: {type(error).__name__}: {error}; save the model again"
+        ) from error
+
+
+def _header(model: LinearModel, files: list[str]) -> dict[str, Any]:
+    classes = None
+    if model.classes is not None:
+        classes = {"type": _KINDS[model.classes.dtype.kind], "values": model.classes.tolist()}
+    return {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "kind": "linear",
+        "task": model.task,
+        "loss": model.loss,
+        "loss_parameters": model.loss_parameters,
+        "outputs": model.outputs,
+        "classes": classes,
+        "spec": model.spec.to_dict(),
+        "weights": {"files": files, "shape": list(model.coef.shape), "dtype": model.coef.dtype.name},
+        "fit": {
+            "epochs": model.epochs,
+            "steps": model.steps,
+            "converged": model.converged,
+            "history": [{name: _plain(value) for name, value in record.items()} for record in model.history],
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value of the history as JSON has it; numbers that are not finite, which JSON has not, become None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _model(header: dict[str, Any], coef: np.ndarray, intercept: np.ndarray) -> LinearModel:
+    classes = None
+    if header["classes"] is not None:
+        classes = np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
+    if header["outputs"] not in ("single", "softmax", "ovr"):
+        raise ValueError(f"outputs is {header['outputs']!r}")
+    fit = header["fit"]
+    try:
+        make_loss(header["loss"], **header["loss_parameters"])
+        spec = FeatureSpec.from_dict(header["spec"])
+    except DSGDError as error:
+        raise ValueError(str(error)) from error
+    return LinearModel(
+        coef=coef,
+        intercept=intercept,
+        classes=classes,
+        spec=spec,
+        loss=header["loss"],
+        loss_parameters=dict(header["loss_parameters"]),
+        outputs=header["outputs"],
+        epochs=int(fit["epochs"]),
+        steps=int(fit["steps"]),
+        history=tuple(fit["history"]),
+        converged=bool(fit["converged"]),
+    )
+
+
+def _read_header(place: "_Place") -> dict[str, Any]:
+    try:
+        header = json.loads(place.read(HEADER))
+    except ValueError as error:
+        raise CheckpointError(f"{place.uri}/{HEADER} is damaged: it is not JSON ({error})") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(f"{place.uri}/{HEADER} is not of a model of dsgd: its format is not {FORMAT!r}")
+    if header.get("format_version") != VERSION:
+        raise CheckpointError(
+            f"{place.uri} has format_version {header.get('format_version')!r} and this version of dsgd reads {VERSION}; "
+            "load it with the version that saved it"
+        )
+    if header.get("kind") != "linear":
+        raise CheckpointError(f"{place.uri} holds a model of kind {header.get('kind')!r}; this version reads 'linear'")
+    return header
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A directory on some filesystem; ``uri`` is what the user called it."""
+
+    filesystem: fs.FileSystem
+    path: str
+    uri: str
+
+    @classmethod
+    def of(cls, path: Any) -> "_Place":
+        text = os.fspath(path)
+        if "://" not in text:
+            return cls(fs.LocalFileSystem(), os.path.abspath(text), text)
+        try:
+            filesystem, inside = fs.FileSystem.from_uri(text)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"pyarrow has no filesystem for {text!r}: {error}") from error
+        return cls(filesystem, inside.rstrip("/"), text.rstrip("/"))
+
+    def _exists(self, path: str) -> bool:
+        return self.filesystem.get_file_info(path).type != fs.FileType.NotFound
+
+    def check_free(self, overwrite: bool) -> None:
+        if not self._exists(self.path):
+            return
+        if not overwrite:
+            raise ConfigError(f"{self.uri} exists already; name another place, or save with overwrite=True")
+        if not self._exists(f"{self.path}/{HEADER}"):
+            raise ConfigError(f"{self.uri} is not a saved model, so it is not replaced; name another place")
+
+    def read(self, name: str) -> bytes:
+        if not isinstance(name, str) or "/" in name or "\\" in name:
+            raise ValueError(f"{name!r} is not the name of a file beside {HEADER}")
+        try:
+            with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
+                return file.read()
+        except FileNotFoundError as error:
+            raise CheckpointError(f"there is no saved model at {self.uri}: {name} is missing") from error
+        except (pa.ArrowException, OSError) as error:
+            raise CheckpointError(f"{self.uri}/{name} cannot be read: {error}") from error
+
+    def write(self, directory: str, files: dict[str, bytes]) -> None:
+        self.filesystem.create_dir(directory, recursive=True)
+        for name, content in files.items():
+            with self.filesystem.open_output_stream(f"{directory}/{name}") as stream:
+                stream.write(content)
+
+    def swap(self, unfinished: str) -> None:
+        """Rename a whole directory to this place; what was there steps aside first, and comes back if that fails."""
+        aside = f"{self.path}.{uuid.uuid4().hex[:8]}.old"
+        replaced = self._exists(self.path)
+        if replaced:
+            self.filesystem.move(self.path, aside)
+        try:
+            self.filesystem.move(unfinished, self.path)
+        except OSError:
+            if replaced:
+                self.filesystem.move(aside, self.path)
+            raise
+        if replaced:
+            self.remove(aside)
+
+    def remove(self, path: str) -> None:
+        if self._exists(path):
+            self.filesystem.delete_dir(path)
