@@ -84,7 +84,7 @@ def _fixed_part(pattern: str) -> str:
 def _walk(system: pafs.FileSystem, root: str) -> list[str]:
     infos = system.get_file_info(pafs.FileSelector(root, recursive=True))
     files = [info.path for info in infos if info.type == pafs.FileType.File]
-    return sorted(file for file in files if not _is_hidden(file[len(root) :]))
+    return sorted(file for file in files if not _is_hidden(file[len(root.rstrip("/")) :]))
 
 
 def _is_hidden(relative: str) -> bool:

@@ -27,6 +27,7 @@ class StatisticsPass:
 
     def __init__(self, spec: FeatureSpec, dtype=np.float32, *, touched: bool = False):
         p, sparse = spec.layout.dense, sum(vector.width for vector in spec.sparse_vectors)
+        self._sparse_start = spec.sparse_start
         self._spec = spec
         self._rows, self._weight, self._norm_sum, self._norm_max = 0, 0.0, 0.0, 0.0
         self._total, self._mean, self._m2 = np.zeros(p), np.zeros(p), np.zeros(p)
@@ -49,7 +50,8 @@ class StatisticsPass:
         if block.indptr.size > 1:
             sparse = (block.indptr, block.indices, block.values)
             totals = (self._sum, self._square, self._sparse_largest)
-            sparse_moments(*sparse, block.weight, self._spec.sparse_start, *totals, norms)
+            sparse_moments(*sparse, block.weight, self._sparse_start, *totals, norms)
+            self._check_sparse(block, norms, where or Where())
         self._rows += block.rows
         self._weight += float(block.weight.sum(dtype=np.float64)) if block.weight.size else float(block.rows)
         self._norm_sum += float(block.weight @ norms) if block.weight.size else float(norms.sum())
@@ -67,6 +69,16 @@ class StatisticsPass:
             dense_moments(block.dense, block.weight, *state, norms)
         if not (np.isfinite(self._m2).all() and np.isfinite(self._largest).all() and np.isfinite(norms).all()):
             self._search(block, where)
+
+    def _check_sparse(self, block: Block, norms: np.ndarray, where: Where) -> None:
+        """A row whose norm is not finite has a value that is not, or one too large to be squared."""
+        for row in np.flatnonzero(~np.isfinite(norms)):
+            span = slice(block.indptr[row], block.indptr[row + 1])
+            for index, value in zip(block.indices[span], block.values[span], strict=True):
+                if not np.isfinite(value):
+                    column = next(c for c in self._spec.layout.columns if c.start <= index < c.stop)
+                    name = f"{column.name}[{index - column.start}]"
+                    refuse_nonfinite(np.array([value]), name, where.after(int(row)), allow_nan=False)
 
     def _search(self, block: Block, where: Where) -> None:
         names = [c for c in self._spec.layout.columns if c.kind in ("numeric", "vector")]

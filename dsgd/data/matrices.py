@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +70,8 @@ class MatrixDataset(Dataset):
         """Return the splits' rows alone; a single range is a view."""
         joined = _ranges(splits)
         other = copy(self)
+        if joined == [(0, self.X.shape[0])]:
+            return self, self.splits()
         if len(joined) == 1:
             rows: slice | np.ndarray = slice(*joined[0])
         else:
@@ -102,26 +105,29 @@ class MatrixDataset(Dataset):
 
     def wrap(self, encoder: Encoder, start: int, stop: int) -> Block:
         """Return rows ``start`` to ``stop`` as a Block, without a copy where dtype and order suit."""
-        X, spec, dtype = self.X[start:stop], self._spec, encoder.dtype
-        if not scipy.sparse.issparse(X) and spec.sparse_vectors:
-            X = scipy.sparse.csr_array(X)
-        features = {}
-        if scipy.sparse.issparse(X):
-            indices = (
-                X.indices + np.int64(spec.sparse_start) if spec.sparse_vectors and spec.sparse_start else X.indices
-            )
-            features = {"indptr": X.indptr, "indices": indices, "values": X.data}
-            if not spec.sparse_vectors:
-                features["dense"] = np.zeros((stop - start, spec.layout.dense), dtype)
-        else:
-            features = {"dense": X}
-        block = make_block(
-            self._label(encoder, start, stop), dtype=dtype, **features, **self._extra(dtype, start, stop)
-        )
-        if spec.means is not None and np.isnan(block.dense).any():
-            block = make_block(block.label, dtype=dtype, **(vars(block) | {"dense": block.dense.copy(), "label": None}))
-            impute(block.dense, spec.means)
+        features = {"dense": self.X[start:stop]}
+        if scipy.sparse.issparse(self.X) or self._spec.sparse_vectors:
+            features = self._compressed(start, stop)
+            features["dense"] = np.zeros((stop - start, self._spec.layout.dense), encoder.dtype)
+        extra = self._extra(encoder.dtype, start, stop)
+        block = make_block(self._label(encoder, start, stop), dtype=encoder.dtype, **features, **extra)
+        if self._spec.means is not None and np.isnan(block.dense).any():
+            block = replace(block, dense=block.dense.copy())
+            impute(block.dense, self._spec.means)
         return block
+
+    def _compressed(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Some rows as CSR, as views (scipy's own slices are copies)."""
+        if not scipy.sparse.issparse(self.X):
+            rows = scipy.sparse.csr_array(self.X[start:stop])
+            return {"indptr": rows.indptr, "indices": rows.indices, "values": rows.data}
+        low, high = self.X.indptr[start], self.X.indptr[stop]
+        indptr = self.X.indptr[start : stop + 1]
+        return {
+            "indptr": indptr - low if low else indptr,
+            "indices": self.X.indices[low:high],
+            "values": self.X.data[low:high],
+        }
 
     def _label(self, encoder: Encoder, start: int, stop: int) -> np.ndarray:
         name = self.roles.label

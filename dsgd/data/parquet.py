@@ -148,6 +148,10 @@ class ParquetDataset(Dataset):
         """The filter with the columns it needs."""
         return None if self.filter is None else RowFilter.bind(self.filter, self.schema)
 
+    def _fragments(self) -> Iterator[pads.ParquetFileFragment]:
+        """The files that the filter on partition columns leaves."""
+        return self._arrow.get_fragments(self.row_filter and self.row_filter.expression)
+
     @property
     def _columns(self) -> list[str]:
         """Columns to read for features and roles."""
@@ -161,7 +165,7 @@ class ParquetDataset(Dataset):
         DataError
             For a file that is not Parquet or is cut short, or whose columns differ from the first file's.
         """
-        fragments = sorted(self._arrow.get_fragments(self.filter), key=lambda fragment: fragment.path)
+        fragments = sorted(self._fragments(), key=lambda fragment: fragment.path)
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
             found = list(pool.map(self._fragment_splits, fragments))
         return [replace(split, index=i) for i, split in enumerate(split for splits in found for split in splits)]
@@ -201,7 +205,7 @@ class ParquetDataset(Dataset):
                 )
 
     def _vector_shape(self, name: str) -> tuple[int, bool]:
-        for fragment in self._arrow.get_fragments(self.filter):
+        for fragment in self._fragments():
             rows = fragment.head(_PEEK, columns=[name], filter=pc.field(name).is_valid())
             if rows.num_rows:
                 return vector_shape(rows.column(name).combine_chunks(), name)

@@ -58,6 +58,16 @@ class TableDataset(Dataset):
     def __repr__(self):
         return f"TableDataset({self.table.num_rows} rows, {self.roles})"
 
+    def __getstate__(self):
+        """The rows in Arrow's stream format: pickle would take along all rows of which the table is a slice."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as stream:
+            stream.write_table(self.table)
+        return self.__dict__ | {"table": sink.getvalue()}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, table=pa.ipc.open_stream(state["table"]).read_all())
+
     @property
     def spec(self) -> FeatureSpec:
         """The features."""

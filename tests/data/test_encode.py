@@ -40,7 +40,7 @@ def test_trips_as_the_reference_encodes_them(trips):
 
 
 def test_a_shuffle_moves_whole_rows(trips):
-    spec = FeatureSpec(("distance", "delay"), (Categorical("city"),), (Vector("v", 2), Vector("s", 9, sparse=True)))
+    spec = FeatureSpec(("distance", "delay"), (Categorical("city", 4),), (Vector("v", 2), Vector("s", 9, sparse=True)))
     n = trips.num_rows
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(2.0 * n)), 2)
     table = trips.append_column("v", vectors).append_column("s", spark_vectors(n, 9))
@@ -70,7 +70,12 @@ def spark_vectors(n, width, dense_rows=False):
             rows.append({"type": 1, "size": None, "indices": None, "values": [float(i + j) for j in range(width)]})
         else:
             rows.append({"type": 0, "size": width, "indices": [i % width], "values": [i + 0.5]})
-    fields = [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+    fields = [
+        ("type", pa.int8()),
+        ("size", pa.int32()),
+        ("indices", pa.list_(pa.int32())),
+        ("values", pa.list_(pa.float64())),
+    ]
     return pa.array(rows, pa.struct(fields))
 
 
@@ -182,7 +187,14 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "message"), BAD, ids=[str(change) for change, _ in BAD])
 def test_complaints_name_column_file_and_row(change, message):
-    columns = {"x": [1.0, 2.0], "v": [[1.0, 2.0], [3.0, 4.0]], "y": [0, 1], "w": [1.0, 1.0], "o": [0.0, 0.0], "c": ["a", "b"]}
+    columns = {
+        "x": [1.0, 2.0],
+        "v": [[1.0, 2.0], [3.0, 4.0]],
+        "y": [0, 1],
+        "w": [1.0, 1.0],
+        "o": [0.0, 0.0],
+        "c": ["a", "b"],
+    }
     columns = {name: values for name, values in (columns | change).items() if values is not None}
     spec = FeatureSpec(("x",), (Categorical("c"),), (Vector("v", 2),))
     with pytest.raises(DataError, match=message):

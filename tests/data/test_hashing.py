@@ -23,7 +23,9 @@ def test_hash_is_xxh64(data, seed):
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(max_size=40), max_size=30), SEEDS, st.integers(1, 30), st.sampled_from(["string", "large_string"]))
+@given(
+    st.lists(st.text(max_size=40), max_size=30), SEEDS, st.integers(1, 30), st.sampled_from(["string", "large_string"])
+)
 def test_columns_of_strings_hash_value_by_value(values, seed, bits, kind):
     array = pa.array(["before", *values], getattr(pa, kind)()).slice(1)
     _, offsets, data = array.buffers()
@@ -41,7 +43,9 @@ def test_columns_of_strings_hash_value_by_value(values, seed, bits, kind):
 )
 @settings(deadline=None)
 def test_categories_hash_as_their_text(rows, bits):
-    batch = pa.record_batch({"a": pa.array([a for a, _ in rows], pa.string()), "b": pa.array([b for _, b in rows], pa.int64())})
+    batch = pa.record_batch(
+        {"a": pa.array([a for a, _ in rows], pa.string()), "b": pa.array([b for _, b in rows], pa.int64())}
+    )
     spec = FeatureSpec(categorical=(Categorical("a", bits), Categorical("b", bits)))
     expected = [[category_code(a, 0, bits), category_code(b, 2**bits, bits)] for a, b in rows]
     assert encode_batch(spec, batch).codes.tolist() == expected

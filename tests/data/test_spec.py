@@ -77,7 +77,11 @@ WRONG = [
     ({"numeric": "delay"}, ConfigError, r"write \['delay'\]"),
     ({"numeric": ["late"]}, ConfigError, "'late' is the label, weight or offset"),
     ({"numeric": ["hour"], "categorical": ["hour"]}, ConfigError, "'hour' is named as a feature more than once"),
-    ({"interactions": [("city", "delay")]}, ConfigError, "'delay' is a numeric or vector column .* add 'delay' to categorical"),
+    (
+        {"interactions": [("city", "delay")]},
+        ConfigError,
+        "'delay' is a numeric or vector column .* add 'delay' to categorical",
+    ),
     ({"interactions": [("city", "nope")]}, ConfigError, "names 'nope', which is not one of the categorical columns"),
     ({"interactions": [("city",)]}, ConfigError, "needs two columns or more"),
     ({"interactions": ["city"]}, ConfigError, "tuple of column names"),

@@ -1,0 +1,280 @@
+"""Stores: every row once an epoch, at every level of the cache, in an order that only the seed decides."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse
+
+from dsgd.data import BlockStore, MemoryStore, as_dataset, assign, epoch_order, merge_all, open_store, read_parquet
+from dsgd.data.order import concatenate
+from dsgd.data.store import grouped
+from dsgd.errors import ConfigError, DataError
+
+ROWS = 300_000
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory):
+    """A file of 300,000 rows (three blocks) and 20 small ones (one block), each row with a number of its own."""
+    folder = tmp_path_factory.mktemp("numbered")
+    numbers = np.arange(ROWS + 2000, dtype=np.float64)
+    table = pa.table({"number": numbers, "city": pa.array(numbers % 50).cast(pa.int32()), "y": numbers % 3})
+    pq.write_table(table.slice(0, ROWS), folder / "a.parquet")
+    for i in range(20):
+        pq.write_table(table.slice(ROWS + 100 * i, 100), folder / f"b{i:02}.parquet")
+    return read_parquet(folder, label="y", categorical=["city"], hash_bits=8)
+
+
+LEVELS = {"memory": (1 << 30, None), "files": (0, None), "source": (0, 0), "all three": (4 << 20, 3 << 20)}
+
+
+@pytest.fixture(params=LEVELS)
+def store(request, numbered, tmp_path):
+    memory, cache = LEVELS[request.param]
+    with BlockStore(
+        numbered, numbered.splits(), str(tmp_path), dtype=np.float64, memory_bytes=memory, cache_bytes=cache
+    ) as s:
+        yield s
+    assert os.listdir(tmp_path) == []
+
+
+def collect(blocks):
+    """The numbers, codes and labels of all rows, in the order in which they come."""
+    parts = [(block.dense[:, 0].copy(), block.codes[:, 0].copy(), block.label.copy()) for block in blocks]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def test_every_row_once_and_in_one_piece(store):
+    assert (store.rows, len(store)) == (ROWS + 2000, 4)
+    seen = []
+    for epoch in range(2):
+        numbers, codes, labels = collect(store.blocks(epoch_order(1, epoch)))
+        np.testing.assert_array_equal(np.sort(numbers), np.arange(ROWS + 2000))
+        np.testing.assert_array_equal(labels, numbers % 3)
+        assert len(set(zip((numbers % 50).tolist(), codes.tolist(), strict=True))) == 50
+        seen.append(numbers)
+    assert not np.array_equal(*seen)
+    # Neighbours in the file are no neighbours in the epoch.
+    assert np.mean(np.abs(np.diff(seen[0])) < 100) < 0.01
+
+
+def test_the_order_does_not_depend_on_where_blocks_are_kept(store, numbered, tmp_path_factory):
+    with BlockStore(numbered, numbered.splits(), str(tmp_path_factory.mktemp("other")), dtype=np.float64) as other:
+        for mine, theirs in zip(collect(store.blocks()), collect(other.blocks()), strict=True):
+            np.testing.assert_array_equal(np.sort(mine), np.sort(theirs))
+        assert store.statistics.to_bytes() == other.statistics.to_bytes()
+
+
+def test_mini_batches_have_the_size_that_was_asked_for(store):
+    sizes = []
+    numbers, _, _ = collect(sizes.append(b.rows) or b for b in store.mini_batches(epoch_order(0, 0), 7000))
+    assert sizes == [7000] * 43 + [1000]
+    np.testing.assert_array_equal(numbers, collect(store.blocks(epoch_order(0, 0)))[0])
+
+
+def test_labels_are_mapped_once_and_for_all(store):
+    with pytest.raises(DataError, match=r"label 2\.0 is none of the classes \[0, 1\]"):
+        store.relabel({0: -1, 1: 1})
+    store.relabel({0: 5, 1: 6, 2: 7})
+    for _ in range(2):
+        numbers, _, labels = collect(store.blocks(epoch_order(0, 0)))
+        np.testing.assert_array_equal(labels, numbers % 3 + 5)
+    with pytest.raises(DataError, match="mapped already"):
+        store.relabel({5: 0, 6: 1, 7: 2})
+
+
+def test_nothing_grows_with_epochs(store):
+    before = store.disk_bytes
+    for epoch in range(3):
+        collect(store.blocks(epoch_order(0, epoch)))
+    assert store.disk_bytes == before
+
+
+def test_statistics_of_ranks_merge_to_those_of_the_whole(numbered, tmp_path):
+    payloads = []
+    for share in assign(numbered.splits(), 3):
+        with BlockStore(numbered, share, str(tmp_path), dtype=np.float64) as store:
+            payloads.append(store.statistics.to_bytes())
+    merged = merge_all(payloads)
+    numbers = np.arange(ROWS + 2000)
+    assert merged.rows == ROWS + 2000
+    np.testing.assert_allclose([merged.mean[0], merged.variance[0]], [numbers.mean(), numbers.var()], rtol=1e-12)
+    np.testing.assert_array_equal(merged.label.classes, [0, 1, 2])
+    np.testing.assert_array_equal(merged.label.class_rows, np.bincount(numbers % 3))
+
+
+def test_a_lost_file_is_made_again(numbered, tmp_path):
+    with BlockStore(numbered, numbered.splits(), str(tmp_path), dtype=np.float64, memory_bytes=0) as store:
+        store.relabel({0: -1, 1: 0, 2: 1})
+        before = collect(store.blocks())
+        (folder,) = tmp_path.iterdir()
+        files = sorted(folder.iterdir())
+        files[1].unlink()
+        after = collect(store.blocks())
+        assert sorted(folder.iterdir()) == files
+    for mine, theirs in zip(before, after, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_damaged_file_is_noticed(numbered, tmp_path):
+    with BlockStore(numbered, numbered.splits(), str(tmp_path), memory_bytes=0) as store:
+        (folder,) = tmp_path.iterdir()
+        victim = sorted(folder.iterdir())[0]
+        victim.write_bytes(victim.read_bytes()[:5000])
+        with pytest.raises(DataError, match="cut short"):
+            collect(store.blocks())
+
+
+def test_nothing_is_left_behind_by_an_encoding_that_fails(tmp_path):
+    table = pa.table({"x": [1.0] * 200_000 + [None], "y": [0.0] * 200_001})
+    pq.write_table(table, tmp_path / "a.parquet")
+    dataset = read_parquet(tmp_path / "a.parquet", label="y")
+    with pytest.raises(DataError, match=r"'x' is null in row 200000"):
+        BlockStore(dataset, dataset.splits(), str(tmp_path / "scratch"), memory_bytes=0)
+    assert os.listdir(tmp_path / "scratch") == []
+
+
+def test_a_disk_that_cannot_be_written(numbered, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dsgd.data.arrays._write_all", full)
+    with pytest.raises(ConfigError, match="No space left on device; limit the files with cache_bytes"):
+        BlockStore(numbered, numbered.splits(), str(tmp_path), memory_bytes=0)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_rank_without_rows(numbered, tmp_path):
+    with BlockStore(numbered, [], str(tmp_path)) as store:
+        assert (store.rows, len(store), list(store.blocks(epoch_order(0, 0)))) == (0, 0, [])
+        store.relabel({0: -1, 1: 1})
+        assert merge_all([store.statistics.to_bytes()] * 2).rows == 0
+
+
+def test_stored_order_is_the_order_of_the_source(numbered, tmp_path):
+    with BlockStore(numbered, numbered.splits(), str(tmp_path), seed=None, memory_bytes=0) as store:
+        numbers, _, _ = collect(store.blocks())
+    np.testing.assert_array_equal(numbers, np.arange(ROWS + 2000))
+
+
+def test_classes_of_text_and_missing_numbers(tmp_path):
+    x = np.array([1.0, np.nan, 3.0, np.nan, 8.0, 6.0])
+    dataset = as_dataset(pa.table({"x": x, "y": ["no", "yes", "no", "no", "yes", "no"]}), "y", missing="mean")
+    for memory in (0, 1 << 20):
+        with BlockStore(dataset, dataset.splits(), str(tmp_path), dtype=np.float64, memory_bytes=memory) as store:
+            statistics = store.statistics
+            assert statistics.label.classes.tolist() == ["no", "yes"]
+            assert statistics.label.class_rows.tolist() == [4, 2]
+            filled = np.where(np.isnan(x), 4.5, x)
+            np.testing.assert_allclose(statistics.mean, [4.5])
+            np.testing.assert_allclose(statistics.variance, [filled.var()])
+            np.testing.assert_allclose(statistics.imputed().norm_sum, (filled**2).sum())
+            store.relabel({"no": -1, "yes": 1})
+            store.impute(statistics.mean)
+            block = concatenate(list(store.blocks()))
+            found = sorted(zip(block.dense[:, 0].tolist(), block.label.tolist(), strict=True))
+            assert found == sorted(zip(filled.tolist(), [-1, 1, -1, -1, 1, -1], strict=True))
+            with pytest.raises(DataError, match="mapped already"):
+                store.relabel(None)
+
+
+def test_touched_weights_are_counted_when_asked(numbered, tmp_path):
+    with BlockStore(numbered, numbered.splits(), str(tmp_path), touched=True) as store:
+        touched = store.statistics.touched
+        assert (touched.shape, touched.sum()) == ((257,), ROWS + 2000)
+        _, codes, _ = collect(store.blocks())
+    np.testing.assert_array_equal(touched, np.bincount(codes, minlength=257))
+
+
+def test_small_splits_share_a_block(numbered):
+    sizes = [[split.rows for split in group] for group in grouped(numbered.splits(), 1000)]
+    assert sizes == [[ROWS], [100] * 10, [100] * 10]
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def matrix(request):
+    rng = np.random.default_rng(0)
+    X = rng.random((5000, 40)).astype(np.float32)
+    if request.param == "sparse":
+        X = scipy.sparse.csr_matrix(X * (rng.random(X.shape) < 0.2))
+    return X, np.arange(5000, dtype=np.float32)
+
+
+def as_dense(block, width):
+    if block.indptr.size == 1:
+        return block.dense
+    return scipy.sparse.csr_array((block.values, block.indices, block.indptr), (block.rows, width)).toarray()
+
+
+def test_matrices_are_wrapped_and_shuffled_on_the_fly(matrix, tmp_path):
+    X, y = matrix
+    dataset = as_dataset(X, y, sample_weight=y + 1)
+    store = open_store(dataset, dataset.splits(), str(tmp_path))
+    assert isinstance(store, MemoryStore)
+    (whole,) = store.blocks()
+    assert np.shares_memory(whole.label, y)
+    assert np.shares_memory(whole.values if scipy.sparse.issparse(X) else whole.dense, getattr(X, "data", X))
+    dense = X.toarray() if scipy.sparse.issparse(X) else X
+    orders = []
+    for epoch in range(2):
+        rows = []
+        for block in store.blocks(epoch_order(0, epoch)):
+            numbers = block.label.astype(int)
+            np.testing.assert_array_equal(as_dense(block, 40), dense[numbers])
+            np.testing.assert_array_equal(block.weight, numbers + 1)
+            rows.append(numbers)
+        orders.append(np.concatenate(rows))
+        np.testing.assert_array_equal(np.sort(orders[-1]), np.arange(5000))
+    assert not np.array_equal(*orders)
+    assert [b.rows for b in store.mini_batches(epoch_order(0, 0), 999)] == [999] * 5 + [5]
+    statistics = store.statistics
+    weight = y.astype(float) + 1
+    mean = weight @ dense / weight.sum()
+    found = statistics.sparse_mean if scipy.sparse.issparse(X) else statistics.mean
+    variance = statistics.sparse_variance if scipy.sparse.issparse(X) else statistics.variance
+    np.testing.assert_allclose(found, mean, rtol=1e-5)
+    np.testing.assert_allclose(variance, weight @ (dense - mean) ** 2 / weight.sum(), rtol=1e-4)
+    store.close()
+    with pytest.raises(ValueError, match="closed"):
+        list(store.blocks())
+    assert os.listdir(tmp_path) == []
+
+
+def test_sorted_labels_do_no_harm_to_mini_batches():
+    y = np.repeat([0.0, 1.0], 50_000).astype(np.float32)
+    dataset = as_dataset(np.zeros((100_000, 4), np.float32), y)
+    with MemoryStore(dataset, dataset.splits()) as store:
+        shares = [batch.label.mean() for batch in store.mini_batches(epoch_order(0, 0), 1024)]
+    assert 0.2 < min(shares) < max(shares) < 0.8
+
+
+def test_several_ranges_of_a_matrix(matrix):
+    X, y = matrix
+    dataset = as_dataset(X, y)
+    first, second, third = dataset.splits()[0].cut(3)
+    with MemoryStore(dataset, [first, third]) as store:
+        (block,) = store.blocks()
+        np.testing.assert_array_equal(block.label, np.delete(y, np.arange(second.start, third.start)))
+    with MemoryStore(dataset, []) as store:
+        assert (store.rows, list(store.blocks(epoch_order(0, 0)))) == (0, [])
+
+
+def test_what_a_matrix_must_not_hold(matrix):
+    X, y = matrix
+    bad = X.copy()
+    if scipy.sparse.issparse(bad):
+        bad.data[bad.indptr[4321]] = np.nan
+        bad.indices[bad.indptr[4321]] = 7
+    else:
+        bad[4321, 7] = np.nan
+    dataset = as_dataset(bad, y)
+    name = r"column 'X\W*7\]'? is nan in row 4321 of the data in memory"
+    for attempt in (
+        lambda: MemoryStore(dataset, dataset.splits()),
+        lambda: MemoryStore(dataset, dataset.splits()[0].cut(2)[1:]),
+    ):
+        with pytest.raises(DataError, match=name):
+            attempt()
