@@ -124,6 +124,8 @@ class LinearSGD(BaseEstimator):
             yield engine
 
     def _reporter(self) -> Callable[[dict], None]:
+        if callable(self.verbose):
+            return self.verbose
         return _print_record if self.verbose else _ignore
 
     def decision_function(self, X, offset=None):

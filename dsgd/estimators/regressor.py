@@ -72,8 +72,8 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         Bytes of block files, and of resident memory, that a worker may use.
     encrypt : bool
         Encrypt what ranks of different hosts send each other.
-    verbose : int
-        Whether to print a line an epoch to the standard error.
+    verbose : int or callable
+        Whether to print a line an epoch to the standard error; or what to call with each epoch's record, a dict.
 
     Attributes
     ----------
