@@ -17,7 +17,7 @@ def write_job(model: Path, **facts: Any) -> None:
     (model / JOB).write_text(json.dumps(facts, indent=1, default=str) + "\n")
 
 
-def roles(model: str, **given: str | None) -> dict[str, str]:
+def roles(model: str, **given: str | None) -> dict[str, Any]:
     """Return the columns by their role: as given now, else as they were at the fit.
 
     Examples

@@ -1,6 +1,7 @@
 """``dsgd evaluate``: a model's metrics on labelled Parquet files, as a table or as JSON."""
 
 import json
+from math import isnan
 from typing import Any
 
 import click
@@ -30,7 +31,8 @@ def command(model: str, data: str, filters: list[Any], as_json: bool, **given: s
         raise ConfigError(f"{model} does not say which column is the label; give --label")
     results = fitted.evaluate(read_parquet(data, filters=list(filters) or None, **columns))
     if as_json:
-        click.echo(json.dumps(results, indent=1))
+        # JSON has no NaN: what the rows do not define (the AUC of one class, say) is null.
+        click.echo(json.dumps({name: None if isnan(value) else value for name, value in results.items()}, indent=1))
     else:
         _print(results)
 

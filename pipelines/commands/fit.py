@@ -66,7 +66,7 @@ model_options = stacked(
     click.option("--epochs", "max_iter", type=click.IntRange(1), help="Passes over the rows, at most."),
     click.option("--batch-size", type=IntegerOr("auto"), help="Rows of a mini-batch, all ranks together."),
     click.option("--tol", type=float, help="Stop when the objective improves by less, relatively."),
-    click.option("--seed", "random_state", type=click.IntRange(0)),
+    click.option("--seed", "random_state", type=click.IntRange(0), default=0, show_default=True),
     click.option("--standardize/--no-standardize", default=None, help="Scale numeric columns to unit variance."),
 )
 
