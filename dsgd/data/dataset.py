@@ -101,6 +101,10 @@ class Dataset(ABC):
             if batch.num_rows:
                 yield encoder(batch, where, shuffle)
 
+    def shares(self, size: int) -> list[list[Split]]:
+        """Share the splits out among ranks: by :func:`assign`, unless the dataset knows a rank that is nearer to its rows."""
+        return assign(self.splits(), size)
+
     def only(self, splits: Sequence[Split]) -> tuple["Dataset", list[Split]]:
         """Return what a worker needs for its splits: data in memory is cut down to their rows, files travel as names."""
         return self, list(splits)
