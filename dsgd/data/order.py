@@ -1,7 +1,8 @@
 """The order in which an epoch visits the rows, drawn from the seed tree; and the blocks re-cut into mini-batches."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -73,6 +74,27 @@ def concatenate(blocks: list[Block]) -> Block:
         indices=np.concatenate([block.indices[span] for block, span in zip(blocks, spans, strict=True)]),
         values=np.concatenate([block.values[span] for block, span in zip(blocks, spans, strict=True)]),
     )
+
+
+def join_shuffled(blocks: list[Block], shuffle: np.random.Generator) -> Block:
+    """Join blocks of one layout, their rows permuted, with one copy of each row."""
+    total = sum(block.rows for block in blocks)
+    destination = shuffle.permutation(total)
+    edges = np.cumsum([0, *(block.rows for block in blocks)])
+    places = [destination[a:b] for a, b in pairwise(edges)]
+    parts = {}
+    for name in ("dense", "codes", "label", "weight", "offset"):
+        first = getattr(blocks[0], name)
+        parts[name] = np.empty((total if len(first) else 0, *first.shape[1:]), first.dtype)
+        if len(first):
+            for block, place in zip(blocks, places, strict=True):
+                parts[name][place] = getattr(block, name)
+    sparse = {"indptr": blocks[0].indptr, "indices": blocks[0].indices, "values": blocks[0].values}
+    if blocks[0].indptr.size > 1:
+        narrow = [replace(block, dense=block.dense[:, :0], codes=block.codes[:, :0]) for block in blocks]
+        moved = take_rows(concatenate(narrow), np.argsort(destination))
+        sparse = {"indptr": moved.indptr, "indices": moved.indices, "values": moved.values}
+    return Block(**parts, **sparse)
 
 
 def take_rows(block: Block, rows: np.ndarray) -> Block:

@@ -26,13 +26,13 @@ from .dataset import Dataset, Split
 from .encode import Encoder
 from .gather_statistics import StatisticsPass
 from .layout import Layout
-from .order import EpochOrder, concatenate, mini_batches, rotated, take_rows
+from .order import EpochOrder, concatenate, join_shuffled, mini_batches, rotated
 from .statistics import Statistics
 from .targets import Finish
 
 # A block is at most so many rows, and so many bytes: it is what an epoch holds in memory at a time.
 BLOCK_ROWS = 1 << 17
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 24 << 20
 MEMORY_BYTES = 256 << 20
 
 
@@ -219,8 +219,7 @@ class BlockStore:
             return
         parts = [block for split in splits for block in self._dataset.blocks(split, *options)]
         if parts:
-            joined = concatenate(parts)
-            yield joined if shuffle is None else take_rows(joined, shuffle.permutation(joined.rows))
+            yield concatenate(parts) if shuffle is None else join_shuffled(parts, shuffle)
 
     def _units(self) -> Iterator[tuple[_Group, list[Kept]]]:
         """What an order permutes: kept blocks one by one; those that were not kept as they come out of their group."""

@@ -10,6 +10,7 @@ from dsgd.data import FeatureSpec, encode_batch
 from dsgd.data.spec import Categorical, Interaction
 from dsgd.kernels.expand import expand_codes
 from dsgd.kernels.hashing import hash_strings, xxhash64
+
 from .reference import category_code, expand, xxh64
 
 SEEDS = st.integers(0, 2**64 - 1)

@@ -1,6 +1,7 @@
 """Statistics form a monoid: any way of cutting the rows gives what numpy finds over all of them."""
 
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ def statistics_of(block, cuts) -> list[Statistics]:
     """The statistics of the block's rows between the cuts, each from a pass of its own."""
     edges = [0, *sorted(min(cut, block.rows) for cut in cuts), block.rows]
     found = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         one = StatisticsPass(SPEC, block.dense.dtype)
         one.add(block.slice(start, stop))
         codes = LabelCodes()
