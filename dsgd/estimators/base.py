@@ -1,23 +1,23 @@
 """What the linear estimators share: from parameters and data to a fit, and from the fitted model to scikit-learn's attributes.
 
-A subclass gives the task and the constructor. A face on another engine overrides where the work is done (``_engine``,
-``_ranks``) and, when it knows other kinds of data, ``_training_data`` and ``_apply``.
+A subclass gives the task and the constructor. A face on another engine overrides where the work is done (``_engine``) and, as
+it knows other kinds of data, ``_training_data``, ``_apply`` and ``_measure``.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.dataset import Dataset
-from ..data.matrices import COLUMN, MatrixDataset
-from ..data.tables import TableDataset
+from ..data.matrices import COLUMN
 from ..errors import ConfigError
 from ..fitted import LinearModel
+from ..metrics import Metrics
 from ..train.config import TrainedLinear
 from ..train.engine import Engine
 from ..train.fit import fit
@@ -67,26 +67,29 @@ class LinearSGD(BaseEstimator):
         ConfigError, DataError, WorkerLost
         """
         initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
-        dataset = self._training_data(X, y, sample_weight, offset, reset=initial is None)
-        config = self._configuration(X)
-        held_out = inputs.validation_data(self, validation, self._features())
-        return self._train(dataset, config, initial, held_out)
+        return self._train(X, y, sample_weight, offset, validation, initial=initial, dtype=self.dtype)
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
         initial = self._trained() if hasattr(self, "model_") else None
-        dataset = self._training_data(X, y, sample_weight, None, reset=initial is None)
-        dtype = None if initial is None else initial.coef.dtype.name
-        config = self._configuration(X, dtype=dtype, max_iter=1, tol=None, early_stopping=False)
+        dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
-        return self._train(dataset, config, initial, None, classes)
+        once = {"max_iter": 1, "tol": None, "early_stopping": False}
+        return self._train(X, y, sample_weight, None, None, initial=initial, dtype=dtype, classes=classes, **once)
 
-    def _train(self, dataset: Dataset, config, initial, validation, classes=None):
-        with self._engine(dataset) as engine:
+    def _train(self, X, y, sample_weight, offset, validation, *, initial, dtype, classes=None, **more):
+        with self._engine(X) as engine:
+            dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
             trained = fit(
                 dataset,
-                config,
+                configuration(
+                    self._task,
+                    self.get_params(deep=False),
+                    dtype=dtype_of(dtype, X),
+                    n_workers=engine.slots() if self.n_workers is None else self.n_workers,
+                    **more,
+                ),
                 engine,
-                validation=validation,
+                validation=self._validation_data(engine, validation),
                 initial=initial,
                 classes=classes,
                 on_report=self._reporter(),
@@ -98,35 +101,29 @@ class LinearSGD(BaseEstimator):
     def _trained(self) -> TrainedLinear:
         return self.model_.trained(getattr(self, "_state", {}))
 
-    def _configuration(self, X, *, dtype=None, **more):
-        return configuration(
-            self._task,
-            self.get_params(deep=False),
-            dtype=dtype_of(self.dtype if dtype is None else dtype, X),
-            n_workers=self._ranks(),
-            **more,
-        )
-
-    def _ranks(self) -> int:
-        return self.n_workers
-
-    def _features(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inputs.FEATURES}
-
-    def _training_data(self, X, y, sample_weight, offset, *, reset: bool) -> Dataset:
-        return inputs.training_data(self, X, y, sample_weight, offset, self._features(), reset=reset)
-
     @contextmanager
-    def _engine(self, dataset: Dataset) -> Iterator[Engine]:
+    def _engine(self, X) -> Iterator[Engine]:
         """Open the engine of a fit: ranks are threads for data in memory, which is then not copied, else processes."""
-        in_memory = isinstance(dataset, (MatrixDataset, TableDataset))
-        with LocalEngine(processes=False if in_memory else None, threads=self.threads_per_worker) as engine:
+        processes = None if isinstance(X, Dataset) else False
+        with LocalEngine(processes=processes, threads=self.threads_per_worker) as engine:
             yield engine
+
+    def _training_data(self, engine: Engine, X, y, sample_weight, offset, *, reset: bool) -> Dataset:
+        features = {name: getattr(self, name) for name in inputs.FEATURES}
+        return inputs.training_data(self, X, y, sample_weight, offset, features, reset=reset)
 
     def _reporter(self) -> Callable[[dict], None]:
         if callable(self.verbose):
             return self.verbose
         return _print_record if self.verbose else _ignore
+
+    def _validation_data(self, engine: Engine, validation) -> Dataset | None:
+        if validation is None or isinstance(validation, Dataset):
+            return validation
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise ConfigError("validation must be (X, y), (X, y, sample_weight) or a dataset")
+        X, y, *weight = validation
+        return self._training_data(engine, X, y, weight[0] if weight else None, None, reset=False)
 
     def decision_function(self, X, offset=None):
         """Return the scores before the inverse link, of shape (n,), or (n, k) for k > 2 classes."""
@@ -144,7 +141,10 @@ class LinearSGD(BaseEstimator):
     def evaluate(self, X, y=None, sample_weight=None, offset=None) -> dict[str, float]:
         """Return the metrics of the task by name; the data is named as for ``fit``."""
         check_is_fitted(self, "model_")
-        return self.model_.evaluate(inputs.checked(self, X, reset=False), y, sample_weight, offset)
+        return self._measure(X, y, sample_weight, offset).results()
+
+    def _measure(self, X, y, sample_weight, offset) -> Metrics:
+        return self.model_.measure(inputs.checked(self, X, reset=False), y, sample_weight, offset)
 
     def _score(self, metric: str, X, y, sample_weight) -> float:
         if y is None and not isinstance(X, Dataset):

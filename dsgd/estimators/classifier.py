@@ -185,10 +185,9 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         known = classes if classes is not None else self.classes_
         return self._partial_fit(X, y, sample_weight, np.unique(known))
 
-    def _training_data(self, X, y, sample_weight, offset, *, reset):
-        if inputs.is_matrix(X):
-            inputs.check_class_labels(y)
-        return super()._training_data(X, y, sample_weight, offset, reset=reset)
+    def _training_data(self, engine, X, y, sample_weight, offset, *, reset):
+        inputs.check_class_labels(y)
+        return super()._training_data(engine, X, y, sample_weight, offset, reset=reset)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X, offset=None):

@@ -80,19 +80,11 @@ def note_columns(estimator: Any, names: tuple[str, ...]) -> None:
     estimator.n_features_in_ = len(names)
 
 
-def validation_data(estimator: Any, validation: Any, features: dict[str, Any]) -> Dataset | None:
-    """Return a validation set, ``(X, y)``, ``(X, y, sample_weight)`` or a dataset, as a dataset."""
-    if validation is None or isinstance(validation, Dataset):
-        return validation
-    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        raise ConfigError("validation must be (X, y), (X, y, sample_weight) or a dataset")
-    X, y, *weight = validation
-    return training_data(estimator, X, y, weight[0] if weight else None, None, features, reset=False)
-
-
 def check_class_labels(y: Any) -> None:
     """Raise DataError when y is a target of a regression; scikit-learn's own check sorts all labels, which takes longer."""
-    array = getattr(y, "to_numpy", lambda: np.asarray(y))() if not isinstance(y, str) else np.empty(0)
+    if y is None or isinstance(y, str):
+        return
+    array = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
     if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)) and np.isfinite(array).all():
         raise DataError(
             "Unknown label type: continuous. A classifier needs classes, and y holds fractions; use SGDRegressor, or cut y "

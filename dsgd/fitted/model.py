@@ -15,7 +15,7 @@ from ..data.sources import as_dataset
 from ..data.spec import FeatureSpec
 from ..errors import ConfigError, DataError
 from ..losses import OneVersusRest, Softmax, make_loss
-from ..metrics import metrics_for
+from ..metrics import Metrics, metrics_for
 from ..train.config import TrainedLinear
 from . import scoring
 from .targets import as_targets, class_positions
@@ -183,15 +183,19 @@ class LinearModel:
         DataError
             Also for a label that is none of the classes.
         """
+        return self.measure(X, y, sample_weight, offset).results()
+
+    def measure(self, X: Any, y: Any = None, sample_weight: Any = None, offset: Any = None) -> Metrics:
+        """Return the metrics of some rows, to be merged with those of others; parameters as in :meth:`evaluate`."""
         dataset = as_dataset(X, y, sample_weight, offset, spec=self.spec)
         if dataset.roles.label is None:
-            raise ConfigError("evaluate needs labels; give y, or a dataset that names its label")
+            raise ConfigError("measuring needs labels; give y, or a dataset that names its label")
         metrics = self.metrics()
         for block, scores, encoder in scoring.scored_blocks(dataset, self._params, len(self.intercept)):
             metrics.update(scores, self._targets(block.label, encoder), block.weight)
-        return metrics.results()
+        return metrics
 
-    def metrics(self) -> Any:
+    def metrics(self) -> Metrics:
         """Return the metrics of the task, empty."""
         if self.classes is None:
             return metrics_for("regression", loss=self.loss_object)
