@@ -4,8 +4,10 @@ State that a rule does not use is ``None``, so that which arrays are touched is 
 it inside the loop halves the loop's speed.
 """
 
+import numpy as np
+
 from .protocols import rule_settle, rule_update, schedule_rate
-from .rows import compiled, inlined
+from .rows import codes_of, compiled, inlined
 
 
 @inlined
@@ -40,25 +42,93 @@ def settle_coordinate(rule, params, first, second, last, clock, j, rate, step, b
 
 
 @compiled
-def settle_all(rule, schedule, penalty, params, first, second, last, clock, start, step, base):
-    """Bring the penalty of weights ``start`` to the last but the intercept up to ``step``, and count from zero again."""
+def clock_table(schedule, step, count):
+    """Sums of the rates of the first 0, 1, ... ``count`` steps after ``step``; shape (count + 1,), float64."""
+    clock = np.zeros(count + 1)
+    for t in range(count):
+        clock[t + 1] = clock[t] + schedule_rate(schedule, step + t)
+    return clock
+
+
+@compiled
+def settle_all(rule, schedule, penalty, outputs, params, first, second, last, clock, start, step, base):
+    """Bring the penalty of every weight from feature ``start`` on up to ``step``, and count from zero again.
+
+    The last ``outputs`` coordinates are intercepts and have none.
+    """
     rate = params.dtype.type(schedule_rate(schedule, step))
-    for j in range(start, params.size - 1):
+    for j in range(start * outputs, params.size - outputs):
         settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, penalty.l1, penalty.l2)
         last[j] = 0
 
 
 @compiled
-def update_dense(rule, schedule, penalty, params, first, second, gradient, factor, step):
-    """Step every coordinate with ``factor * gradient``, which is cleared; the intercept is the last and has no penalty."""
+def update_dense(rule, schedule, penalty, outputs, params, first, second, gradient, factor, step):
+    """Step every coordinate with ``factor * gradient``, which is cleared; the last ``outputs`` are intercepts."""
     kind = params.dtype.type
     zero = kind(0)
     rate = kind(schedule_rate(schedule, step))
     l1, l2 = penalty.l1, penalty.l2
-    last = params.size - 1
-    for j in range(last):
+    weights = params.size - outputs
+    for j in range(weights):
         step_coordinate(rule, params, first, second, j, factor * gradient[j], rate, step + 1, l1, l2)
         gradient[j] = 0
-    if penalty.intercept:
-        step_coordinate(rule, params, first, second, last, factor * gradient[last], rate, step + 1, zero, zero)
-    gradient[last] = 0
+    for j in range(weights, params.size):
+        if penalty.intercept:
+            step_coordinate(rule, params, first, second, j, factor * gradient[j], rate, step + 1, zero, zero)
+        gradient[j] = 0
+
+
+@compiled
+def update_listed(
+    rule, schedule, penalty, outputs, params, first, second, last, clock, indices, values, factor, step, base
+):
+    """Step the features ``indices``, with gradients ``factor * values`` of shape (m, k), settling them before.
+
+    A feature at or beyond ``d`` is the intercept.
+    """
+    kind = params.dtype.type
+    zero = kind(0)
+    rate = kind(schedule_rate(schedule, step))
+    l1, l2 = penalty.l1, penalty.l2
+    weights = params.size - outputs
+    for i in range(indices.size):
+        for c in range(outputs):
+            j = indices[i] * outputs + c
+            gradient = factor * values[i, c]
+            if j < weights:
+                if last is not None:
+                    settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, l1, l2)
+                    last[j] = step + 1 - base
+                step_coordinate(rule, params, first, second, j, gradient, rate, step + 1, l1, l2)
+            elif penalty.intercept:
+                step_coordinate(rule, params, first, second, j, gradient, rate, step + 1, zero, zero)
+
+
+@compiled
+def collect_touched(rows, frame, starts, begin, end, run, indices, count, scratch):
+    """Append to ``indices``, from ``count`` on, the sparse features of the runs, repeats included; return the new count."""
+    indptr, sparse = rows.indptr, rows.indices
+    for r in range(begin, end):
+        start = starts[r]
+        stop = min(start + run, rows.label.size)
+        codes = codes_of(rows, frame, start, stop, scratch)
+        for i in range(codes.shape[0]):
+            for q in range(codes.shape[1]):
+                indices[count] = codes[i, q]
+                count += 1
+        if indptr.size > 1:
+            for e in range(indptr[start], indptr[stop]):
+                indices[count] = sparse[e]
+                count += 1
+    return count
+
+
+@compiled
+def take_listed(gradient, indices, outputs, values):
+    """Move the gradients of features ``indices`` to ``values``, of shape (m, k), and clear them."""
+    for i in range(indices.size):
+        for c in range(outputs):
+            j = indices[i] * outputs + c
+            values[i, c] = gradient[j]
+            gradient[j] = 0

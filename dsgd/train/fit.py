@@ -1,10 +1,20 @@
 """The driver's side of a fit: a dataset, a configuration and an engine in; a trained model out."""
 
 from collections.abc import Callable
+from typing import Any
 
-from ..data.dataset import Dataset
+import numpy as np
+
+from ..data.dataset import Dataset, assign
+from ..errors import ConfigError, DataError
+from ..losses import make_loss
+from ..transport.keys import FitKeys
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
+from .task import FitTask, RankResult
+
+_START_DEADLINE = 120.0
+_LABEL_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
 
 
 def fit(
@@ -38,4 +48,60 @@ def fit(
     ------
     ConfigError, DataError, WorkerLost
     """
-    raise NotImplementedError
+    if dataset.roles.label is None:
+        raise ConfigError("the dataset has no label; name it: read_parquet(path, label='...')")
+    if config.mode.topology == "engine":
+        from .rounds import fit_rounds
+
+        return fit_rounds(dataset, config, engine, validation, initial, classes, on_report)
+    tasks = make_tasks(dataset, config, validation, initial, classes)
+    parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
+    return trained(dataset, config, RankResult.from_bytes(parts[0]))
+
+
+def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
+    """One task a rank; ranks beyond the rows get none, and join all the same."""
+    size = config.n_workers
+    splits = dataset.splits()
+    if not splits or not any(split.rows for split in splits):
+        raise DataError(f"{dataset!r} has no rows (after its filters, if any)")
+    shares = assign(splits, size)
+    if validation is not None:
+        validation = validation.with_spec(dataset.spec)
+        held_out = assign(validation.splits(), size)
+    start = None
+    if initial is not None:
+        start = {"coef": initial.coef, "intercept": initial.intercept, "state": initial.state}
+    keys = FitKeys.generate() if size > 1 else None
+    tasks = []
+    for rank in range(size):
+        own, own_splits = dataset.only(shares[rank])
+        kept, kept_splits = (None, []) if validation is None else validation.only(held_out[rank])
+        names = None if classes is None else np.asarray(classes).tolist()
+        tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys))
+    return tasks
+
+
+def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedLinear:
+    """The model from rank 0's answer."""
+    meta, arrays = result.meta, result.arrays
+    spec = dataset.spec if meta["means"] is None else dataset.spec.with_means(meta["means"])
+    classes = None
+    if meta["classes"] is not None:
+        classes = np.array(meta["classes"], _LABEL_TYPES[meta["class_kind"]])
+    loss: Any = make_loss(config.loss, epsilon=config.epsilon, quantile=config.quantile, power=config.power)
+    state = {name: arrays.get(f"state_{name}") for name in ("first", "second")} | {"step": meta["step"]}
+    return TrainedLinear(
+        coef=arrays["coef"],
+        intercept=arrays["intercept"],
+        classes=classes,
+        spec=spec,
+        loss=config.loss,
+        loss_parameters={name: float(value) for name, value in loss._asdict().items()},
+        outputs=meta["outputs"],
+        epochs=len(meta["history"]),
+        steps=meta["step"],
+        history=tuple(meta["history"]),
+        converged=meta["converged"],
+        state=state,
+    )

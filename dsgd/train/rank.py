@@ -8,7 +8,7 @@ driver the failure that explains the others.
 import importlib
 import json
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ _CLASSES = {
     name: value for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, DSGDError)
 }
 _TRACE_LIMIT = 8000
+_FOLD = -1  # Stands for the rank where a fold of an aggregate fails.
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Failure:
             return _CLASSES[self.kind](self.message)
         if self.kind == LOST:
             return WorkerLost(self.message)
-        return WorkerLost(f"rank {self.rank} failed with {self.message}\n{self.trace}".rstrip())
+        who = "a fold" if self.rank == _FOLD else f"rank {self.rank}"
+        return WorkerLost(f"{who} failed with {self.message}\n{self.trace}".rstrip())
 
     @property
     def severity(self) -> int:
@@ -134,6 +136,20 @@ def run(rank: int, function: str, *arguments: Any) -> bytes | Failure:
         return bytes(result)
     except (Exception, SystemExit) as error:
         return failure_of(rank, error)
+
+
+def fold(combine: str, outcomes: Sequence["bytes | Failure"]) -> "bytes | Failure":
+    """Fold one group of an aggregate from the left; a failure among the results goes up as it is.
+
+    Examples
+    --------
+    >>> fold("dsgd.train.selftest:bracket", [b"a", b"b", b"c"])
+    b'((a b) c)'
+    """
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    if failures:
+        return failures[0]
+    return run(_FOLD, "dsgd.train.tree:fold", outcomes, find(combine))
 
 
 def results(outcomes: Iterable["bytes | Failure"]) -> list[bytes]:

@@ -8,10 +8,13 @@ import json
 import os
 import signal
 import struct
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from threadpoolctl import threadpool_info
 
 from ..errors import ConfigError, DataError, WorkerLost
 from . import versions
@@ -48,6 +51,7 @@ def describe(context: RankContext, payload: Any) -> bytes:
     names = ("rank", "size", "host", "machine", "scratch", "threads")
     mine: dict[str, Any] = {name: getattr(context, name) for name in names}
     mine |= {"process": os.getpid(), "payload": payload, "versions": versions.installed()}
+    mine["blas"] = max((library["num_threads"] for library in threadpool_info()), default=1)
     mine["met"] = [int(rank) for rank in context.allgather(str(context.rank).encode())]
     return json.dumps(mine).encode()
 
@@ -65,6 +69,21 @@ def share(context: RankContext, payload: Any) -> bytes:
     found = all(Path(context.scratch, f"file-{rank}").exists() for rank in here)
     context.allgather(b"")  # Nobody leaves before all have looked.
     return json.dumps({"scratch": context.scratch, "found": found, "here": len(here)}).encode()
+
+
+def identify(context: RankContext, payload: Any) -> bytes:
+    """Return which object the payload is, and which thread of which process this rank is."""
+    return json.dumps([id(payload), threading.get_ident(), os.getpid()]).encode()
+
+
+def litter(context: RankContext, payload: str) -> bytes:
+    """Leave a file in the scratch directory, write that directory's path to the file ``payload``, and fail."""
+    Path(context.scratch, f"litter-{context.rank}").write_bytes(b"x")
+    context.allgather(b"")
+    if context.rank == 0:
+        Path(payload).write_text(context.scratch)
+    context.allgather(b"")
+    raise DataError(f"rank {context.rank} was told to fail")
 
 
 def blob(context: RankContext, payload: tuple[int, bytes]) -> bytes:

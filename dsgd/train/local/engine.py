@@ -71,6 +71,7 @@ class LocalEngine:
 
         More ranks than cores are let through, up to four a core (and 16 on any machine).
         """
+        ranks.find(function)
         size = len(payloads)
         most = max(_RANKS_ALWAYS, _RANKS_A_CORE * self.slots())
         if not 1 <= size <= most:
@@ -96,7 +97,8 @@ class LocalEngine:
 
         ``context.scratch`` stays until :meth:`close`, so that what one round has cached there serves the next.
         """
-        tree.levels(len(payloads), depth)  # Refuses a wrong depth before any work.
+        ranks.find(function), ranks.find(combine)
+        shape = tree.levels(len(payloads), depth)
         workers = min(self.slots(), len(payloads))
         with self._lock:
             self._keep = self._keep or _kept_directory(self)
@@ -105,7 +107,9 @@ class LocalEngine:
         pool = _in_processes if self._processes else _in_threads
         with place.limit_threads(threads):
             outcomes = pool(task, payloads, workers)
-        return tree.reduce(ranks.results(outcomes), ranks.find(combine), depth)
+        for groups in shape:
+            outcomes = [ranks.fold(combine, outcomes[start:stop]) for start, stop in groups]
+        return ranks.results(outcomes)[0]
 
     def close(self) -> None:
         """Remove what aggregates have cached."""

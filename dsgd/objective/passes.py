@@ -1,0 +1,128 @@
+"""What a rank computes over its own rows: gradient sums, loss sums, curvature sums, whole local epochs.
+
+This is where the choice between one and several outputs is made; above it nothing knows how many scores a row has.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import steps
+from ..kernels.rows import Rows
+from ..kernels.scratch import make_scratch
+from .problem import Problem
+
+# Rows whose gradient is summed in the fit's dtype before it is added to the total in float64. Wider gradients than
+# _NARROW are folded in once a block, because the walk over d numbers would cost more than the rows.
+_CHUNK_ROWS = 1 << 13
+_NARROW = 1 << 14
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Sums over some rows; a monoid, divided once, after the reduction.
+
+    Attributes
+    ----------
+    gradient : ndarray of shape ((d + 1) k,), float64
+        Of the loss, by the parameters.
+    loss : float
+        Sum of weight x loss, weights scaled to a mean of 1.
+    rows : int
+    """
+
+    gradient: np.ndarray
+    loss: float
+    rows: int
+
+    def to_vector(self) -> np.ndarray:
+        """Gradient, loss and rows as one float64 vector, which adds up over ranks."""
+        return np.concatenate([self.gradient, [self.loss, self.rows]])
+
+    @classmethod
+    def from_vector(cls, vector: np.ndarray) -> "Partial":
+        """The inverse of ``to_vector``."""
+        return cls(vector[:-2], float(vector[-2]), int(vector[-1]))
+
+
+class Pass:
+    """One rank's computations over blocks, with the buffers that they share.
+
+    Parameters
+    ----------
+    problem : Problem
+    batch_rows : int
+        Most rows that a mini-batch of this rank will have; bounds the length of a run.
+    """
+
+    def __init__(self, problem: Problem, batch_rows: int = 1 << 20):
+        self.problem = problem
+        self.run = problem.run_length(batch_rows)
+        layout = problem.layout
+        self.scratch = make_scratch(
+            problem.dtype, self.run, layout.codes + layout.crosses.count, layout.dense, problem.outputs
+        )
+        # The gradient, and one more number that is reduced with it.
+        self.buffer = np.zeros(problem.size + 1, problem.dtype)
+        self.gradient = self.buffer[:-1]
+        self._batch, self._anchored = steps.batch_gradient, steps.anchored_gradient
+        if problem.outputs > 1:
+            from ..kernels import multi
+
+            self._batch, self._anchored = multi.batch_gradient_multi, multi.anchored_gradient_multi
+
+    def add_batch(self, rows, starts, begin: int, end: int, params, anchor=None) -> tuple[float, int]:
+        """Add the gradient sum of some runs, by raw columns, to ``self.gradient``; return loss sum and rows."""
+        p = self.problem
+        scale = p.dtype.type(p.weight_scale)
+        if anchor is None:
+            return self._batch(
+                p.loss, rows, p.frame, starts, begin, end, self.run, params, scale, self.gradient, self.scratch
+            )
+        return self._anchored(
+            p.loss, rows, p.frame, starts, begin, end, self.run, params, anchor, scale, self.gradient, self.scratch
+        )
+
+    def full_gradient(self, parts: Iterable[tuple[Rows, np.ndarray]], params: np.ndarray) -> Partial:
+        """Gradient and loss of all rows of ``parts`` (see Share.training), by standardised columns."""
+        total = np.zeros(self.problem.size, np.float64)
+        loss, rows = 0.0, 0
+        narrow = self.problem.size < _NARROW
+        for arrays, starts in parts:
+            chunk = max(1, _CHUNK_ROWS // self.run) if narrow else len(starts)
+            for begin in range(0, len(starts), chunk):
+                part, count = self.add_batch(arrays, starts, begin, min(begin + chunk, len(starts)), params)
+                loss += part
+                rows += count
+                total += self.gradient
+                self.gradient[:] = 0
+        self.unfold(total)
+        return Partial(total, loss, rows)
+
+    def unfold(self, gradient: np.ndarray) -> None:
+        """Turn a gradient by raw columns into one by standardised columns, in place."""
+        p = self.problem
+        if p.frame.scale.size:
+            matrix = gradient.reshape(-1, p.outputs)
+            dense = matrix[: p.layout.dense]
+            dense -= p.frame.center[:, None] * matrix[-1]
+            dense *= p.frame.scale[:, None]
+
+    def loss(self, parts: Iterable[tuple[Rows, np.ndarray]], params: np.ndarray) -> tuple[float, float]:
+        """Sum of weight x loss over ``parts``, and sum of the weights, both scaled as the problem scales weights."""
+        total, weight = 0.0, 0.0
+        for arrays, starts in parts:
+            part, count = self.add_batch(arrays, starts, 0, len(starts), params)
+            self.gradient[:] = 0
+            total += part
+            weight += self._weight(arrays, starts, count)
+        return total, weight
+
+    def _weight(self, arrays: Rows, starts: np.ndarray, count: int) -> float:
+        if not arrays.weight.size:
+            return count * self.problem.weight_scale
+        chosen = np.zeros(len(arrays.label), bool)
+        for start in starts:
+            chosen[start : start + self.run] = True
+        return float(arrays.weight[chosen].sum(dtype=np.float64)) * self.problem.weight_scale

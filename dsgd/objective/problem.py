@@ -1,0 +1,117 @@
+"""The problem that a fit solves: model, loss, penalty and standardisation, as every rank sees it.
+
+The objective is ``sum_i weight_i loss_i / sum_i weight_i + l1 |w|_1 + l2/2 |w|_2^2``, on the standardised scale where columns
+are standardised; the intercept is not penalised. Weights are scaled to a mean of 1 (``weight_scale``), so that a mini-batch's
+gradient divided by its rows estimates the gradient of the objective without bias.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.block import Block
+from ..data.layout import Layout
+from ..kernels.rows import Frame, Rows
+from ..kernels.steps import Penalty
+
+# Bytes of features in a run: small enough for the first-level cache beside the weights, and about a page of memory.
+RUN_BYTES = 6 << 10
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A linear problem with ``k`` outputs over a layout of ``d`` weights.
+
+    Attributes
+    ----------
+    loss : a loss of one score, or of k scores
+    outputs : int
+        ``k``.
+    layout : Layout
+    frame : Frame
+        Standardisation and interactions.
+    dtype : numpy dtype
+    l1, l2 : float
+        Strengths of the penalty.
+    intercept : bool
+        Whether the intercept is trained.
+    weight_scale : float
+        Rows over the sum of weights.
+    rows : int
+        Of all ranks.
+    class_weight : ndarray of shape (classes,), or of shape (0,)
+        Factor on the weight of each class's rows.
+    """
+
+    loss: Any
+    outputs: int
+    layout: Layout
+    frame: Frame
+    dtype: np.dtype
+    l1: float
+    l2: float
+    intercept: bool
+    weight_scale: float
+    rows: int
+    class_weight: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector of parameters: ``(d + 1) k``."""
+        return (self.layout.size + 1) * self.outputs
+
+    @property
+    def weights(self) -> int:
+        """Length of its penalised part: ``d k``."""
+        return self.layout.size * self.outputs
+
+    def penalty_value(self, params: np.ndarray) -> float:
+        """Penalty of a vector of parameters."""
+        weights = params[: self.weights]
+        value = 0.0
+        if self.l1:
+            value += self.l1 * float(np.abs(weights).sum(dtype=np.float64))
+        if self.l2:
+            value += 0.5 * self.l2 * float(np.vdot(weights, weights))
+        return value
+
+    def penalty(self) -> Penalty:
+        """The penalty as the kernels take it."""
+        kind = self.dtype.type
+        return Penalty(kind(self.l1), kind(self.l2), self.intercept)
+
+    def rows_of(self, block: Block) -> Rows:
+        """The block as the kernels take it, class weights applied."""
+        weight = block.weight
+        if self.class_weight.size:
+            factor = self.class_weight[class_numbers(block.label, self.outputs)].astype(self.dtype)
+            weight = factor * weight if weight.size else factor
+        return Rows(
+            block.dense, block.codes, block.indptr, block.indices, block.values, block.label, weight, block.offset
+        )
+
+    def run_length(self, most: int) -> int:
+        """Rows of a run: about ``RUN_BYTES`` of features, at most ``most``, a multiple of 4 where that is possible."""
+        row = max(8, self.layout.dense * self.dtype.itemsize + (self.layout.codes + self.layout.crosses.count) * 4)
+        run = int(np.clip(RUN_BYTES // row, 4, 64))
+        return max(1, min(run, most))
+
+
+def class_numbers(label: np.ndarray, outputs: int) -> np.ndarray:
+    """Class number of each target: of -1 and +1 when there is one output, else the target itself."""
+    return (label > 0).astype(np.intp) if outputs == 1 else label.astype(np.intp)
+
+
+def run_starts(rows: int, run: int, generator: np.random.Generator | None) -> np.ndarray:
+    """First rows of the runs of a block, in the order in which they are visited; shape (ceil(rows / run),), int64.
+
+    Examples
+    --------
+    >>> run_starts(10, 4, None)
+    array([0, 4, 8])
+    """
+    starts = np.arange(0, rows, run, dtype=np.int64)
+    if generator is not None:
+        generator.shuffle(starts)
+    return starts

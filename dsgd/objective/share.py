@@ -1,0 +1,76 @@
+"""A rank's rows as training sees them: the training rows and the validation rows, in runs, epoch after epoch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..data.order import EpochOrder
+from ..kernels.rows import Rows
+from ..seeding import ORDER, VALIDATION, generator
+from .problem import Problem, run_starts
+
+
+class Share:
+    """The rows of one rank, and which of their runs are for validation.
+
+    Parameters
+    ----------
+    problem : Problem
+    store : BlockStore or MemoryStore
+        Labels mapped already.
+    run : int
+        Rows of a run.
+    seed : int
+    rank : int
+    fraction : float
+        Share of the runs that is kept for validation; drawn once, alike in every epoch.
+    validation : store, optional
+        The user's own validation rows, instead of a fraction.
+    """
+
+    def __init__(self, problem: Problem, store: Any, run: int, *, seed: int, rank: int, fraction=0.0, validation=None):
+        self.problem, self.store, self.run = problem, store, run
+        self._seed, self._rank, self._fraction, self._validation = seed, rank, fraction, validation
+
+    @property
+    def held_out(self) -> bool:
+        """Whether there are validation rows."""
+        return self._fraction > 0 or self._validation is not None
+
+    def training(self, epoch: int | None = None) -> Iterator[tuple[Rows, np.ndarray]]:
+        """Yield the training rows block by block, with the first rows of the runs in the order to visit them.
+
+        ``epoch`` draws the order of blocks and of runs; None keeps both as they were written.
+        """
+        order = None if epoch is None else EpochOrder(self._seed, epoch, self._rank)
+        for key, block in self.store.keyed_blocks(order):
+            starts = self._select(key, block.rows, held_out=False)
+            if epoch is not None:
+                generator(self._seed, ORDER, epoch, self._rank, *key).shuffle(starts)
+            if len(starts):
+                yield self.problem.rows_of(block), starts
+
+    def validation(self) -> Iterator[tuple[Rows, np.ndarray]]:
+        """Yield the validation rows as ``training`` does."""
+        if self._validation is not None:
+            for _, block in self._validation.keyed_blocks():
+                yield self.problem.rows_of(block), run_starts(block.rows, self.run, None)
+        elif self._fraction > 0:
+            for key, block in self.store.keyed_blocks():
+                starts = self._select(key, block.rows, held_out=True)
+                if len(starts):
+                    yield self.problem.rows_of(block), starts
+
+    def training_rows(self) -> int:
+        """Number of this rank's training rows."""
+        if not self._fraction:
+            return self.store.rows
+        return sum(int(np.minimum(self.run, len(rows.label) - starts).sum()) for rows, starts in self.training())
+
+    def _select(self, key: tuple[int, ...], rows: int, held_out: bool) -> np.ndarray:
+        starts = run_starts(rows, self.run, None)
+        if not self._fraction:
+            return starts
+        chosen = generator(self._seed, VALIDATION, self._rank, *key).random(len(starts)) < self._fraction
+        return starts[chosen == held_out]

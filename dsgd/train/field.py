@@ -1,0 +1,107 @@
+"""Sums over all rows, wherever the rows are: what a recipe that works in rounds asks for.
+
+A recipe runs alike on every rank of a gang (:class:`GangField`) and in the driver above an engine's tree-aggregate
+(:class:`dsgd.train.rounds.EngineField`); it sees only this.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from ..collectives.base import Collective
+from ..objective.active import used_weights
+from ..objective.curvature import Sample, SampleSums, chosen_fraction
+from ..objective.passes import Partial, Pass
+from ..objective.problem import Problem
+from ..objective.share import Share
+
+
+class SampleField(Protocol):
+    """Sums over a sample of the rows of all ranks; see :class:`dsgd.objective.curvature.Sample`."""
+
+    fraction: float
+    squares: np.ndarray
+
+    def sums(self, weights: np.ndarray) -> SampleSums:
+        """Loss, gradient and curvature at active weights."""
+        ...
+
+
+class Field(Protocol):
+    """Sums over the rows of all ranks."""
+
+    problem: Problem
+
+    def gradient(self, params: np.ndarray) -> Partial:
+        """Gradient and loss of the training rows."""
+        ...
+
+    def validation(self, params: np.ndarray) -> float | None:
+        """Mean loss of the validation rows; None when there are none."""
+        ...
+
+    def active(self, limit: int) -> np.ndarray | None:
+        """Positions of the weights in use, ascending, or None when they are more than ``limit``."""
+        ...
+
+    def sample(self, active: np.ndarray) -> SampleField:
+        """Draw the sample."""
+        ...
+
+
+class GangField:
+    """The field of a rank in a gang: its own sums, all-reduced."""
+
+    def __init__(self, share: Share, work: Pass, collective: Collective, seed: int):
+        self.problem = share.problem
+        self.share, self.work, self.collective, self.seed = share, work, collective, seed
+
+    def gradient(self, params: np.ndarray) -> Partial:
+        """Gradient and loss of the training rows."""
+        vector = self.work.full_gradient(self.share.training(), params).to_vector()
+        self.collective.allreduce(vector)
+        return Partial.from_vector(vector)
+
+    def validation(self, params: np.ndarray) -> float | None:
+        """Mean loss of the validation rows."""
+        if not self.share.held_out:
+            return None
+        sums = np.array(self.work.loss(self.share.validation(), params))
+        self.collective.allreduce(sums)
+        return float(sums[0] / sums[1]) if sums[1] > 0 else None
+
+    def active(self, limit: int) -> np.ndarray | None:
+        """Positions of the weights in use."""
+        own = used_weights(self.problem, self.share.training(), limit)
+        payload = b"-" if own is None else b"+" + own.astype(np.int64).tobytes()
+        return union_of(self.collective.allgather(payload), limit)
+
+    def sample(self, active: np.ndarray) -> "GangSample":
+        """Draw the sample."""
+        return GangSample(self, active)
+
+
+class GangSample:
+    """A sample over the ranks of a gang."""
+
+    def __init__(self, field: GangField, active: np.ndarray):
+        self.fraction = chosen_fraction(field.problem.rows, len(active))
+        rank = field.collective.rank
+        self._own = Sample(field.share, active, self.fraction, field.seed, rank)
+        self._collective = field.collective
+        self.squares = self._own.squares
+        self._collective.allreduce(self.squares)
+
+    def sums(self, weights: np.ndarray) -> SampleSums:
+        """Loss, gradient and curvature at active weights."""
+        vector = self._own.sums(weights).to_vector()
+        self._collective.allreduce(vector)
+        return SampleSums.from_vector(vector)
+
+
+def union_of(parts: list[bytes], limit: int) -> np.ndarray | None:
+    """Fold the ranks' answers to ``active``."""
+    if any(part[:1] == b"-" for part in parts):
+        return None
+    union = np.unique(np.concatenate([np.frombuffer(part[1:], np.int64) for part in parts]))
+    return union if len(union) <= limit else None

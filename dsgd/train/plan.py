@@ -1,0 +1,208 @@
+"""From a configuration and the statistics of the data to the problem that every rank solves.
+
+Every rank makes the plan for itself, from the same merged statistics, so nothing of it has to travel.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.dataset import require_rows
+from ..data.label_statistics import LabelStatistics
+from ..data.spec import FeatureSpec
+from ..data.statistics import Statistics
+from ..errors import ConfigError, DataError
+from ..kernels.rows import Frame
+from ..losses import OneVersusRest, Softmax, make_loss
+from ..objective.problem import Problem
+from .config import FitConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the statistics decided.
+
+    Attributes
+    ----------
+    problem : Problem
+    classes : ndarray of shape (classes,), or None for regression
+    targets : dict or None
+        From each class to its target; None for regression.
+    statistics : Statistics
+        Of all ranks' rows.
+    outputs : {"single", "softmax", "ovr"}
+    missing_means : ndarray of shape (p,), or None
+        What missing values are replaced by, when they are imputed.
+    """
+
+    problem: Problem
+    classes: np.ndarray | None
+    targets: dict[Any, float] | None
+    statistics: Statistics
+    outputs: str
+    missing_means: np.ndarray | None
+
+
+def make_plan(config: FitConfig, spec: FeatureSpec, statistics: Statistics, classes=None) -> Plan:
+    """Resolve everything that depends on the data.
+
+    Parameters
+    ----------
+    config : FitConfig
+    spec : FeatureSpec
+    statistics : Statistics
+        Merged over all ranks.
+    classes : array-like, optional
+        All classes that there can be.
+
+    Raises
+    ------
+    DataError
+        For an empty dataset, a single class, targets outside the loss's domain.
+    """
+    require_rows(statistics.rows, "the training data")
+    if statistics.weight <= 0:
+        raise DataError("all sample weights are zero; at least one row must have a positive weight")
+    if spec.missing == "mean":
+        statistics = statistics.imputed()
+    dtype = np.dtype(config.dtype)
+    loss = make_loss(config.loss, epsilon=config.epsilon, quantile=config.quantile, power=config.power)
+    found = None
+    if config.task == "classification":
+        found = _all_classes(statistics.label, classes)
+    else:
+        _check_domain(loss, statistics.label)
+    loss, outputs, kind = _outputs(config, loss, found)
+    weight, class_weight = _class_weight(config, found, statistics)
+    alpha = 1.0 / weight if config.alpha == "auto" else float(config.alpha)
+    l1, l2 = (alpha * share for share in config.strengths)
+    problem = Problem(
+        loss=loss,
+        outputs=outputs,
+        layout=spec.layout,
+        frame=_frame(config, spec, statistics, dtype),
+        dtype=dtype,
+        l1=l1,
+        l2=l2,
+        intercept=config.fit_intercept,
+        weight_scale=statistics.rows / weight,
+        rows=statistics.rows,
+        class_weight=class_weight,
+    )
+    means = statistics.mean if spec.missing == "mean" and spec.means is None else None
+    return Plan(problem, found, _targets(found, outputs), statistics, kind, means)
+
+
+def _all_classes(label: LabelStatistics, given) -> np.ndarray:
+    if label.classes is None:
+        raise DataError(
+            "the label has more than 10,000 distinct values; use a regressor, or a label column that holds classes"
+        )
+    classes = label.classes
+    if given is not None:
+        classes = np.unique(np.asarray(given))
+        unknown = [value for value in label.classes.tolist() if value not in set(classes.tolist())]
+        if unknown:
+            raise DataError(f"label {unknown[0]!r} is none of the classes {classes.tolist()[:10]}")
+    if len(classes) < 2:
+        raise DataError(
+            f"a classifier needs at least two classes; the number of classes has to be greater than one; got "
+            f"{len(classes)} class: every label is {classes.tolist()[0]!r}"
+        )
+    return classes
+
+
+def _check_domain(loss, label: LabelStatistics) -> None:
+    if label.kind == "string":
+        raise DataError("the label is text; a regressor needs numbers (a classifier takes text)")
+    low = {"nonnegative": (0.0, False), "positive": (0.0, True)}.get(loss.domain)
+    if low and not (label.low > low[0] if low[1] else label.low >= low[0]):
+        raise DataError(
+            f"loss {loss.name!r} is for {loss.domain} targets, and the smallest is {label.low:g}; use another loss or "
+            "drop those rows"
+        )
+
+
+def _outputs(config: FitConfig, loss, classes) -> tuple[Any, int, str]:
+    """The loss object, the number of scores a row, and their kind."""
+    if classes is None:
+        return loss, 1, "single"
+    k = len(classes)
+    multinomial = config.family == "multinomial" or (config.family == "auto" and config.loss == "log_loss" and k > 2)
+    if config.family == "multinomial" and config.loss != "log_loss":
+        raise ConfigError(f"family='multinomial' is for loss='log_loss'; with {config.loss!r} use family='ovr'")
+    if config.family == "binomial" and k > 2:
+        raise ConfigError(f"family='binomial' is for two classes, and there are {k}; use 'multinomial' or 'ovr'")
+    if multinomial:
+        return Softmax(k), k, "softmax"
+    return (loss, 1, "single") if k == 2 else (OneVersusRest(loss, k), k, "ovr")
+
+
+def _targets(classes, outputs: int) -> dict[Any, float] | None:
+    if classes is None:
+        return None
+    values = [-1.0, 1.0] if outputs == 1 else np.arange(len(classes), dtype=float).tolist()
+    return dict(zip(classes.tolist(), values, strict=True))
+
+
+def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[float, np.ndarray]:
+    """Sum of weights after class weights, and the factors."""
+    if config.class_weight is None or classes is None:
+        return statistics.weight, np.zeros(0)
+    label = statistics.label
+    present = dict(zip(label.classes.tolist(), label.class_weight, strict=True))
+    totals = np.array([present.get(value, 0.0) for value in classes.tolist()])
+    if isinstance(config.class_weight, str):
+        if config.class_weight != "balanced":
+            raise ConfigError(f"class_weight must be a dict, 'balanced' or None, not {config.class_weight!r}")
+        # Of the rows as they are, sample weights aside, as scikit-learn does it.
+        rows = dict(zip(label.classes.tolist(), label.class_rows, strict=True))
+        counts = np.array([rows.get(value, 0) for value in classes.tolist()], float)
+        factors = np.divide(counts.sum(), len(classes) * counts, out=np.zeros(len(counts)), where=counts > 0)
+    else:
+        factors = np.array([float(config.class_weight.get(value, 1.0)) for value in classes.tolist()])
+        unknown = set(config.class_weight) - set(classes.tolist())
+        if unknown:
+            raise ConfigError(f"class_weight names {sorted(unknown, key=str)[0]!r}, which is none of the classes")
+        if (factors < 0).any() or not np.isfinite(factors).all():
+            raise ConfigError("class_weight must hold finite numbers >= 0")
+    weight = float(totals @ factors)
+    if weight <= 0:
+        raise ConfigError("class_weight leaves no weight on any row")
+    return weight, factors
+
+
+def _frame(config: FitConfig, spec: FeatureSpec, statistics: Statistics, dtype: np.dtype) -> Frame:
+    crosses = spec.layout.crosses
+    center = scale = np.zeros(0, dtype)
+    if config.standardize and spec.layout.dense:
+        deviation = np.sqrt(statistics.variance)
+        # A column whose spread is rounding error is constant: its weight stays at zero.
+        varies = deviation > 1e-7 * np.maximum(np.abs(statistics.mean), 1e-30)
+        scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies).astype(dtype)
+        center = statistics.mean.astype(dtype)
+    return Frame(center, scale, crosses.columns, crosses.start, crosses.mask)
+
+
+def original_scale(problem: Problem, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (k, d) and intercepts (k,) for the data as given, from parameters on the standardised scale."""
+    matrix = params.reshape(-1, problem.outputs).astype(np.float64)
+    coef, intercept = matrix[:-1], matrix[-1].copy()
+    scale, center = problem.frame.scale, problem.frame.center
+    if scale.size:
+        dense = coef[: scale.size] * scale[:, None].astype(np.float64)
+        coef = np.concatenate([dense, coef[scale.size :]])
+        intercept -= center.astype(np.float64) @ dense
+    return np.ascontiguousarray(coef.T, problem.dtype), intercept.astype(problem.dtype)
+
+
+def standardised_scale(problem: Problem, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """The inverse of :func:`original_scale`: the flat vector of parameters."""
+    matrix = np.concatenate([coef.T, intercept[None, :]]).astype(np.float64)
+    scale, center = problem.frame.scale, problem.frame.center
+    if scale.size:
+        dense = matrix[: scale.size]
+        matrix[-1] += center.astype(np.float64) @ dense
+        matrix[: scale.size] = np.divide(dense, scale[:, None], out=np.zeros_like(dense), where=scale[:, None] != 0)
+    return np.ascontiguousarray(matrix.ravel(), problem.dtype)

@@ -1,0 +1,152 @@
+"""The recipe of a fit, resolved: which rule, schedule, batch and kind of update; what "auto" means.
+
+"auto" is :class:`dsgd.train.newton.Newton` when the loss is smooth and the weights in use are few, because then it reaches the
+optimum in a few passes; otherwise it is AdaGrad, whose steps need no tuning, row by row for one output.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.layout import Layout
+from ..errors import ConfigError
+from ..objective.problem import Problem
+from ..optim.rules import make_rule
+from ..optim.schedules import make_schedule
+from .batches import steps_of_epoch
+from .config import FitConfig
+from .stepsize import automatic_rate
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What :class:`dsgd.train.stepwise.Stepwise` and :class:`dsgd.train.svrg.SVRG` need to know.
+
+    Attributes
+    ----------
+    rule, schedule : named tuples
+        As the kernels take them, their numbers in the fit's dtype.
+    batch_rows : int
+        Rows of the global mini-batch.
+    online : bool
+        Row by row, fused.
+    sparse : bool
+        Steps touch only the weights that a batch uses.
+    average : bool
+    local_steps : int or "epoch"
+    compression : str
+    shuffle, adaptive, constant_rate : bool
+    seed : int
+    """
+
+    rule: Any
+    schedule: Any
+    batch_rows: int
+    online: bool
+    sparse: bool
+    average: bool
+    local_steps: Any
+    compression: str
+    shuffle: bool
+    adaptive: bool
+    constant_rate: bool
+    seed: int
+
+    def averagings(self, rows: int) -> int:
+        """Averagings of the weights in an epoch of ``rows`` rows over all ranks."""
+        if self.local_steps == "epoch":
+            return 1
+        return max(1, -(-steps_of_epoch(rows, self.batch_rows) // self.local_steps))
+
+    def initial_state(self, params: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The rule's state before the first step, consistent with ``params``."""
+        slots = self.rule.slots
+        first = np.zeros_like(params) if slots > 0 else None
+        second = np.zeros_like(params) if slots > 1 else None
+        if type(self.rule).__name__ == "FTRL" and first is not None:
+            # The weight is a function of z: start from the z that gives this weight.
+            first -= params * (self.rule.beta / self.rule.rate)
+        return first, second
+
+
+def in_dtype(tuple_: Any, dtype: np.dtype) -> Any:
+    """Return a named tuple with its floats as ``dtype``, so that compiled formulas stay in that precision."""
+    changed = {}
+    for name, value in zip(tuple_._fields, tuple_, strict=True):
+        if isinstance(value, float):
+            changed[name] = dtype.type(value)
+        elif hasattr(value, "_fields"):
+            changed[name] = in_dtype(value, dtype)
+    return tuple_._replace(**changed)
+
+
+def updates_sparse(layout: Layout, batch_rows: int, entries: float) -> bool:
+    """Whether touching only what a batch uses is cheaper than a sweep over all weights.
+
+    ``entries`` is the mean number of codes, interactions and sparse values of a row.
+    """
+    return layout.size > layout.dense and layout.size - layout.dense > 4 * entries * batch_rows
+
+
+def make_recipe(
+    config: FitConfig, problem: Problem, *, rule: str, rows: int, entries: float, smoothness: float, ranks: int
+) -> Recipe:
+    """Resolve a configuration for a rule.
+
+    Parameters
+    ----------
+    config : FitConfig
+    problem : Problem
+    rule : str
+        A key of ``RULES``, or "svrg".
+    rows : int
+        Training rows of all ranks.
+    entries : float
+        Mean number of codes and sparse values of a row.
+    smoothness : float
+        Of a mini-batch's objective, for the rules that need it.
+    ranks : int
+    """
+    layout = problem.layout
+    batch = min(resolved_batch(config, layout, rule, problem.outputs, ranks), max(rows, 1))
+    compression = config.mode.compression
+    sparse = updates_sparse(layout, batch, max(entries, 1.0)) and compression == "none" and rule != "svrg"
+    rate = automatic_rate(rule, max(smoothness, 1e-12)) if config.eta0 == "auto" else float(config.eta0)
+    total = config.max_iter * steps_of_epoch(rows, batch)
+    schedule = make_schedule(
+        config.learning_rate,
+        eta0=rate,
+        power_t=config.power_t,
+        alpha=max(problem.l2, problem.l1, 1e-12),
+        total_steps=total,
+        warmup_steps=config.warmup_steps,
+    )
+    if rule == "ftrl" and config.learning_rate not in ("constant", "adaptive"):
+        raise ConfigError("optimizer='ftrl' has a schedule of its own; use learning_rate='constant'")
+    update = make_rule("sgd" if rule == "svrg" else rule, rate=rate)
+    local = ranks == 1 or config.mode.local_steps != 1
+    return Recipe(
+        rule=in_dtype(update, problem.dtype),
+        schedule=in_dtype(schedule, problem.dtype),
+        batch_rows=batch,
+        online=batch == 1 and problem.outputs == 1 and local and (sparse or layout.size == layout.dense),
+        sparse=sparse,
+        average=bool(config.average),
+        local_steps=config.mode.local_steps,
+        compression=compression,
+        shuffle=config.shuffle,
+        adaptive=config.learning_rate == "adaptive",
+        constant_rate=config.learning_rate in ("constant", "adaptive") and config.warmup_steps == 0,
+        seed=config.seed,
+    )
+
+
+def resolved_batch(config: FitConfig, layout: Layout, rule: str, outputs: int, ranks: int) -> int:
+    """Rows of the global mini-batch, "auto" being one row for wide sparse data on one rank, 1024 otherwise."""
+    if config.batch_size != "auto":
+        return int(config.batch_size)
+    wide = layout.size - layout.dense > (1 << 14) and outputs == 1 and rule in ("adagrad", "ftrl")
+    return 1 if wide and (ranks == 1 or config.mode.local_steps != 1) else _BATCH

@@ -1,0 +1,91 @@
+"""Step sizes from the data, for users who give none: a smoothness bound, or the field's scale-free defaults.
+
+A mini-batch of ``b`` rows drawn from many has an expected smoothness of about ``L + L_max / b``, where ``L`` is that of the
+objective and ``L_max`` the largest of a single row (Gower et al. 2019, *SGD: general analysis and improved rates*).
+"""
+
+import numpy as np
+
+from ..kernels.rows import Rows
+from ..objective.problem import Problem
+from ..objective.share import Share
+
+# Rules whose step is a fraction of the inverse smoothness, and that fraction; the others adapt by themselves.
+_FRACTIONS = {"sgd": 0.5, "svrg": 0.3, "momentum": 0.05, "nesterov": 0.05}
+_SCALE_FREE = {"adagrad": 0.15, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.15}
+_ROWS = 2048
+_POWER_STEPS = 12
+
+
+def automatic_rate(rule: str, smoothness: float) -> float:
+    """First learning rate of a rule."""
+    return _SCALE_FREE[rule] if rule in _SCALE_FREE else _FRACTIONS[rule] / smoothness
+
+
+def needs_smoothness(rule: str) -> bool:
+    """Whether the rate of a rule is taken from the smoothness."""
+    return rule in _FRACTIONS
+
+
+def smoothness(problem: Problem, share: Share, batch_rows: int) -> float:
+    """Upper estimate of a mini-batch objective's smoothness, from the first rows of this rank; 0 where there are none.
+
+    The largest eigenvalue of the second moments is found by power iteration. Losses without a bound on their curvature are
+    given that of a score of zero.
+    """
+    matrix = _first_rows(problem, share)
+    if not matrix.shape[0]:
+        return 0.0
+    vector = np.ones(matrix.shape[1]) / np.sqrt(matrix.shape[1])
+    largest = 0.0
+    for _ in range(_POWER_STEPS):
+        image = matrix.T @ (matrix @ vector) / matrix.shape[0]
+        largest = float(np.linalg.norm(image))
+        if largest == 0.0:
+            break
+        vector = image / largest
+    worst = float(np.quantile(np.einsum("ij,ij->i", matrix, matrix), 0.99))
+    return _curvature(problem.loss) * (1.1 * largest + worst / batch_rows) + problem.l2
+
+
+def _curvature(loss) -> float:
+    inner = getattr(loss, "loss", loss)
+    bound = float(getattr(inner, "curvature_bound", 1.0))
+    return bound if np.isfinite(bound) and bound > 0 else 1.0
+
+
+def _first_rows(problem: Problem, share: Share) -> np.ndarray:
+    """Some rows as a dense matrix of the columns that they use, the intercept included."""
+    for rows, starts in share.training():
+        chosen = (starts[:, None] + np.arange(share.run)).ravel()
+        chosen = chosen[chosen < len(rows.label)]
+        return _as_matrix(problem, rows, np.sort(chosen[:: max(1, len(chosen) // _ROWS)]))
+    return np.zeros((0, 1))
+
+
+def _as_matrix(problem: Problem, rows: Rows, chosen: np.ndarray) -> np.ndarray:
+    dense = rows.dense[chosen].astype(np.float64)
+    if problem.frame.scale.size:
+        dense = (dense - problem.frame.center) * problem.frame.scale
+    parts = [dense, np.ones((len(chosen), 1))]
+    if rows.codes.shape[1]:
+        used, inverse = np.unique(rows.codes[chosen], return_inverse=True)
+        block = np.zeros((len(chosen), min(len(used), 4 * _ROWS)))
+        inverse = inverse.reshape(len(chosen), -1)
+        for column in inverse.T:
+            kept = column < block.shape[1]
+            block[np.flatnonzero(kept), column[kept]] = 1.0
+        parts.append(block)
+    if rows.indptr.size > 1:
+        parts.append(_sparse_part(rows, chosen))
+    return np.concatenate(parts, axis=1)
+
+
+def _sparse_part(rows: Rows, chosen: np.ndarray) -> np.ndarray:
+    lengths = (rows.indptr[chosen + 1] - rows.indptr[chosen]).astype(int)
+    entries = np.concatenate([np.arange(rows.indptr[i], rows.indptr[i + 1]) for i in chosen]).astype(int)
+    used, inverse = np.unique(rows.indices[entries], return_inverse=True)
+    block = np.zeros((len(chosen), min(len(used), 4 * _ROWS)))
+    kept = inverse < block.shape[1]
+    block[np.repeat(np.arange(len(chosen)), lengths)[kept], inverse[kept]] = rows.values[entries][kept]
+    return block
