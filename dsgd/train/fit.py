@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.dataset import Dataset, assign
+from ..data.dataset import Dataset
 from ..errors import ConfigError, DataError
 from ..losses import make_loss
 from ..transport.keys import FitKeys
@@ -65,10 +65,10 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
     splits = dataset.splits()
     if not splits or not any(split.rows for split in splits):
         raise DataError(f"{dataset!r} has no rows (after its filters, if any)")
-    shares = assign(splits, size)
+    shares = dataset.shares(size)
     if validation is not None:
         validation = validation.with_spec(dataset.spec)
-        held_out = assign(validation.splits(), size)
+        held_out = validation.shares(size)
     start = None
     if initial is not None:
         start = {"coef": initial.coef, "intercept": initial.intercept, "state": initial.state}
