@@ -92,9 +92,18 @@ class DaskEngine:
             raise ConfigError(f"the cluster has no workers {missing}; it has {list(present)}")
         return {address: present[address] for address in sorted(self._workers)}
 
+    @property
+    def client(self) -> distributed.Client:
+        """The client that this engine works through."""
+        return self._client
+
     def slots(self) -> int:
         """Workers of the cluster now: one rank each."""
         return len(self._threads())
+
+    def places(self, size: int) -> list[str]:
+        """Address of the worker that each rank of a gang of ``size`` will run on, as long as the cluster stays the same."""
+        return _place(size, self._threads())[0]
 
     def launch(
         self,
@@ -105,6 +114,7 @@ class DaskEngine:
         on_report: Callable[[dict], None] = lambda record: None,
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
+        ranks.find(function)
         addresses, threads = _place(len(payloads), self._threads())
         with turn(self._client, sorted(set(addresses)), self._turn_deadline):
             probes = self._probe(sorted(set(addresses)), deadline)
@@ -168,6 +178,7 @@ class DaskEngine:
         Tasks run on any worker and are run again by Dask when theirs dies. ``context.scratch`` is the worker's own and
         stays until :meth:`close`.
         """
+        ranks.find(function), ranks.find(combine)
         shape, threads = tree.levels(len(payloads), depth), self._threads()
         if not threads:
             raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
@@ -183,7 +194,7 @@ class DaskEngine:
         try:
             for groups in shape:
                 level = [
-                    self._client.submit(worker.run_fold, combine, level[start:stop], pure=False, **pinned)
+                    self._client.submit(ranks.fold, combine, level[start:stop], pure=False, **pinned)
                     for start, stop in groups
                 ]
                 submitted += level

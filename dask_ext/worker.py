@@ -216,11 +216,3 @@ def kept(local_directory: str, name: str) -> str:
 def sweep_kept(name: str, dask_worker: distributed.Worker) -> None:
     """Remove what the leaves of an engine have kept on this worker; Dask fills in ``dask_worker``."""
     sweep(kept(dask_worker.local_directory, name))
-
-
-def run_fold(combine: str, parts: list[bytes | Failure]) -> bytes | Failure:
-    """Fold one group of results; a failure among them goes up as it is."""
-    failures = [part for part in parts if isinstance(part, Failure)]
-    if failures:
-        return failures[0]
-    return ranks.run(-1, "dsgd.train.tree:fold", parts, ranks.find(combine))

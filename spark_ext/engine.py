@@ -77,6 +77,7 @@ class SparkEngine:
         on_report: Callable[[dict], None] = lambda record: None,
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`. ``on_report`` is never called (see Notes)."""
+        ranks.find(function)
         self._refuse_dynamic_allocation()
         turn = self._session.turn()
         if not turn.acquire(timeout=self._turn_deadline):
@@ -144,6 +145,7 @@ class SparkEngine:
         Needs no gang, so dynamic allocation and fewer slots than payloads are fine; Spark runs lost tasks again.
         ``context.scratch`` is the executor's own and stays until :meth:`close`.
         """
+        ranks.find(function), ranks.find(combine)
         shape = tree.levels(len(payloads), depth)
         fan = tree.fan_in(len(payloads), depth)
         orders, frame = self._orders(self._name, function, payloads, fan=fan)
@@ -153,7 +155,7 @@ class SparkEngine:
             met = level.repartition(len(groups), "group")
             level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
         outcomes = cells.decode(self._collect(level))
-        return ranks.results([worker.fold(combine, list(outcomes.values()))])[0]
+        return ranks.results([ranks.fold(combine, list(outcomes.values()))])[0]
 
     def _collect(self, frame: DataFrame, tasks: int = 0, deadline: float = float("inf")) -> list[Any]:
         try:
@@ -195,7 +197,8 @@ def _translate(text: str) -> DSGDError:
         return ConfigError(f"Spark's Python workers have no module {missing[1]!r}. {_SHIP}")
     if "PYTHON_VERSION_MISMATCH" in text:
         return ConfigError(f"Spark's Python workers run another Python than the driver. {_SHIP}")
-    return WorkerLost(f"Spark lost a task: {_gist(text)}")
+    rank = re.search(r"barrier task \w+\(\d+, (\d+)\)", text)
+    return WorkerLost(f"Spark lost {f'rank {rank[1]}' if rank else 'a task'}: {_gist(text)}")
 
 
 def _gist(text: str) -> str:
@@ -206,5 +209,6 @@ def _gist(text: str) -> str:
     >>> _gist("Job aborted: ExecutorLostFailure\\n\\tat org.apache.spark.Foo(Foo.scala:1)\\n")
     'Job aborted: ExecutorLostFailure'
     """
+    text = re.sub(r"An error occurred while calling \S+\s*: ", "", text)
     lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(at |\.\.\. \d+ more)", line)]
     return " ".join(line for line in lines if line)[:2000]

@@ -8,7 +8,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame, SparkSession
@@ -22,11 +22,11 @@ class Session(ABC):
     """What both kinds share: a job runs in a thread of its own, so that its group or tag is its own."""
 
     # Gangs of one application take turns: one key, one lock.
-    _turns: "dict[str, threading.Lock]" = {}  # noqa: RUF012
-    _turns_lock = threading.Lock()
+    _turns: ClassVar[dict[str, threading.Lock]] = {}
+    _turns_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, session: SparkSession):
-        self.spark = session
+        self.spark: Any = session  # Its members differ between the kinds and the versions of Spark.
 
     def setting(self, key: str, default: str) -> str:
         """A setting of the session or of the application."""
@@ -111,7 +111,7 @@ class Classic(Session):
         return self.spark.sparkContext.applicationId
 
     def slots(self) -> int:
-        context = self.spark.sparkContext._jsc.sc()  # type: ignore[union-attr]
+        context = self.spark.sparkContext._jsc.sc()
         return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
     def thread(self, body: Callable[[], None]) -> threading.Thread:

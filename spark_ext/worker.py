@@ -150,15 +150,7 @@ def run_fold(combine: str, fan: int, batches: Iterator[pa.RecordBatch]) -> Itera
     for (group, _), outcome in cells.decode(cells.rows_of(batches)).items():
         groups.setdefault(group, []).append(outcome)
     for group, outcomes in groups.items():
-        yield from cells.encode(group // fan, group, fold(combine, outcomes))
-
-
-def fold(combine: str, outcomes: list[bytes | Failure]) -> bytes | Failure:
-    """Fold one group."""
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    if failures:
-        return failures[0]
-    return ranks.run(-1, "dsgd.train.tree:fold", outcomes, ranks.find(combine))
+        yield from cells.encode(group // fan, group, ranks.fold(combine, outcomes))
 
 
 def sweep(names: Iterable[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

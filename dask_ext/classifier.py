@@ -1,0 +1,140 @@
+"""The classifier on a Dask cluster."""
+
+from dsgd.estimators import SGDClassifier as LocalClassifier
+
+from .face import DaskFace
+
+
+class SGDClassifier(DaskFace, LocalClassifier):
+    """Linear classifier trained by parallel stochastic gradient descent on Dask's workers.
+
+    As :class:`dsgd.SGDClassifier`, with other defaults for ``standardize`` and ``n_workers``. Runs on the current
+    ``distributed.Client``, or else on a LocalCluster that is started for each fit. ``fit`` also takes a Dask DataFrame with the names
+    of its columns, or a Dask Array with arrays of labels and weights; predictions for these are lazy.
+
+    Parameters
+    ----------
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}
+        "log_loss" is logistic regression, with one row of coefficients a class (softmax) for more than two classes; the others
+        are one classifier a class.
+    penalty : {"l2", "l1", "elasticnet", None}
+    alpha : float or "auto"
+        Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of ``LogisticRegression(C=1)``.
+    l1_ratio : float
+        Share of l1 in "elasticnet".
+    fit_intercept : bool
+    max_iter : int
+        Epochs at most.
+    tol : float or None
+        Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
+    family : {"auto", "binomial", "multinomial", "ovr"}
+        Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others) for more.
+    class_weight : dict, "balanced" or None
+    optimizer : str
+        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
+    learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}
+        Schedule of the optimisers that have one.
+    eta0 : float or "auto"
+        First learning rate; "auto" takes it from the data.
+    power_t : float
+        Exponent of "invscaling".
+    warmup_steps : int
+        Steps over which the learning rate rises to its first value.
+    batch_size : int or "auto"
+        Rows of the global mini-batch, shared out among the ranks; 1 is the online pass.
+    shuffle : bool
+    average : bool or int
+        Average the iterates (from that many rows on).
+    early_stopping : bool
+        Judge by the loss on held-out rows: ``validation_fraction`` of the data, or those given to ``fit``.
+    validation_fraction : float
+    n_iter_no_change : int
+    warm_start : bool
+        Go on from the previous fit.
+    random_state : int, RandomState or None
+        The seed; the same seed, data and ranks give the same weights.
+    standardize : bool
+        Scale dense columns to unit variance while training; coefficients are reported on the original scale.
+    missing : {"raise", "mean"}
+        What a NaN is: an error, or the column's mean.
+    categorical : list of str or None
+        Columns of a frame to hash; None takes those of text.
+    interactions : sequence of tuple of str
+        Crosses of categorical columns.
+    hash_bits : int or dict
+        A categorical column, or a cross, has ``2**hash_bits`` weights.
+    mode : {"sync"} or Sync
+        How the work is spread over ranks.
+    n_workers : int or None
+        Ranks; None is one a worker of the cluster.
+    threads_per_worker : int
+    dtype : {"float32", "float64"} or None
+        None is float64 for a float64 matrix, and float32 for everything else.
+    cache_bytes, memory_limit : int or None
+        Bytes of block files, and of resident memory, that a worker may use.
+    encrypt : bool
+        Encrypt what ranks of different hosts send each other.
+    verbose : int or callable
+        Whether to print a line an epoch to the standard error; or what to call with each epoch's record, a dict.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> X = da.from_array([[-2.0], [-1.0], [1.0], [2.0]], chunks=(2, 1))
+    >>> y = da.from_array([0, 0, 1, 1], chunks=2)
+    >>> with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+    ...     SGDClassifier(random_state=0).fit(X, y).predict(X).compute().tolist()
+    [0, 0, 1, 1]
+    """
+
+    def __init__(
+        self,
+        *,
+        loss="log_loss",
+        penalty="l2",
+        alpha="auto",
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=100,
+        tol=1e-4,
+        family="auto",
+        class_weight=None,
+        optimizer="auto",
+        learning_rate="constant",
+        eta0="auto",
+        power_t=0.5,
+        warmup_steps=0,
+        batch_size="auto",
+        shuffle=True,
+        average=False,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=1,
+        warm_start=False,
+        random_state=None,
+        standardize=True,
+        missing="raise",
+        categorical=None,
+        interactions=(),
+        hash_bits=18,
+        mode="sync",
+        n_workers=None,
+        threads_per_worker=1,
+        dtype=None,
+        cache_bytes=None,
+        memory_limit=None,
+        encrypt=True,
+        verbose=0,
+    ):
+        self.warmup_steps = warmup_steps
+        self.loss, self.penalty, self.alpha, self.l1_ratio = loss, penalty, alpha, l1_ratio
+        self.fit_intercept, self.max_iter, self.tol, self.family = fit_intercept, max_iter, tol, family
+        self.class_weight, self.optimizer, self.learning_rate = class_weight, optimizer, learning_rate
+        self.eta0, self.power_t, self.batch_size, self.shuffle = eta0, power_t, batch_size, shuffle
+        self.average, self.early_stopping, self.validation_fraction = average, early_stopping, validation_fraction
+        self.n_iter_no_change, self.warm_start, self.random_state = n_iter_no_change, warm_start, random_state
+        self.standardize, self.missing, self.categorical = standardize, missing, categorical
+        self.interactions, self.hash_bits, self.mode, self.n_workers = interactions, hash_bits, mode, n_workers
+        self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
+        self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose

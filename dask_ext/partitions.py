@@ -1,0 +1,147 @@
+"""Partitions that live on Dask's workers, as a dataset: what travels to a rank is keys, and the rows stay where they are.
+
+In comes a Dask DataFrame or Array; each of its partitions is computed, put into Arrow or numpy form and kept by the worker that has it. A rank
+reads the partitions of its own worker from that worker's memory; one that was moved, to balance the ranks or because its worker
+has died, is fetched by its key from wherever it is.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import distributed
+import numpy as np
+import pyarrow as pa
+
+from dsgd.data.block import Block
+from dsgd.data.dataset import Dataset, Split, assign, require_rows
+from dsgd.data.encode import Encoder
+from dsgd.data.resolve import Roles
+from dsgd.data.sources import as_dataset
+from dsgd.data.spec import FeatureSpec
+from dsgd.data.where import Where
+from dsgd.errors import DataError
+
+# A rank may have this much more than its share before rows are moved to even the ranks out.
+_UNEVEN = 1.25
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition: a table, or a matrix with its columns beside it, under ``key`` on the workers ``where``."""
+
+    key: str
+    rows: int
+    where: tuple[str, ...]
+
+
+class PartitionsDataset(Dataset):
+    """Rows on Dask's workers.
+
+    Parameters
+    ----------
+    partitions : sequence of Partition
+    roles : Roles
+    spec : FeatureSpec
+    places : sequence of str
+        The worker of each rank of the gang that is going to read.
+    futures : sequence of distributed.Future
+        Keep the partitions alive as long as this object is in the client.
+    """
+
+    def __init__(
+        self,
+        partitions: Sequence[Partition],
+        roles: Roles,
+        spec: FeatureSpec,
+        places: Sequence[str] = (),
+        futures: Sequence[distributed.Future] = (),
+    ):
+        self.partitions = list(partitions)
+        self.roles = roles
+        self.places = list(places)
+        self._spec = spec
+        self._futures = list(futures)
+        require_rows(sum(partition.rows for partition in partitions), "the Dask collection")
+
+    def __getstate__(self):
+        return self.__dict__ | {"_futures": []}
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The features."""
+        return self._spec
+
+    def with_spec(self, spec: FeatureSpec) -> "PartitionsDataset":
+        """Return the same rows with the features of a fitted model."""
+        return PartitionsDataset(self.partitions, self.roles, spec, self.places, self._futures)
+
+    def splits(self) -> list[Split]:
+        """One split for each partition that has rows."""
+        return [Split("", 0, 0, p.rows, index=i) for i, p in enumerate(self.partitions) if p.rows]
+
+    def shares(self, size: int) -> list[list[Split]]:
+        """Give every rank the partitions of its own worker, unless that is too uneven."""
+        splits = self.splits()
+        if size == len(self.places):
+            local = self._local(splits)
+            heaviest = max(sum(split.rows for split in share) for share in local)
+            if heaviest <= _UNEVEN * sum(split.rows for split in splits) / size:
+                return local
+        return assign(splits, size)
+
+    def _local(self, splits: Sequence[Split]) -> list[list[Split]]:
+        """Each partition to the rank with the least rows among those of the workers that hold it, or among all."""
+        ranks: dict[str, list[int]] = defaultdict(list)
+        for rank, address in enumerate(self.places):
+            ranks[address].append(rank)
+        shares: list[list[Split]] = [[] for _ in self.places]
+        load = np.zeros(len(self.places), np.int64)
+        for split in splits:
+            here = [rank for address in self.partitions[split.index].where for rank in ranks[address]]
+            rank = min(here or range(len(shares)), key=lambda rank: (load[rank], rank))
+            shares[rank].append(split)
+            load[rank] += split.rows
+        return shares
+
+    def _open(self, split: Split) -> tuple[Dataset, Split]:
+        """Return one partition as a dataset in memory, and the split's rows in it."""
+        whole = open_partition(fetch(self.partitions[split.index].key), self.roles, self._spec)
+        return whole, replace(split, index=0)
+
+    def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """Yield a split's rows, named by their place in the partition."""
+        whole, inner = self._open(split)
+        for batch, where in whole.read_located(inner, batch_rows, threads):
+            yield batch, Where(f"partition {split.index}", where.first)
+
+    def blocks(
+        self,
+        split: Split,
+        encoder: Encoder,
+        batch_rows: int,
+        threads: int = 1,
+        shuffle: np.random.Generator | None = None,
+    ) -> Iterator[Block]:
+        """Yield a split's rows encoded."""
+        whole, inner = self._open(split)
+        try:
+            yield from whole.blocks(inner, encoder, batch_rows, threads, shuffle)
+        except DataError as error:
+            here = f"partition {split.index} of the Dask collection"
+            raise DataError(str(error).replace("the data in memory", here)) from error
+
+
+def fetch(key: str) -> Any:
+    """Return a partition inside a task: from this worker's memory, or from another worker's."""
+    client = distributed.get_client()
+    return client.gather(distributed.Future(key, client))
+
+
+def open_partition(part: Any, roles: Roles, spec: FeatureSpec) -> Dataset:
+    """Return what a worker keeps, a table or ``(matrix, columns)``, as a dataset in memory."""
+    if isinstance(part, pa.Table):
+        return as_dataset(part, roles.label, roles.weight, roles.offset, spec=spec)
+    X, columns = part
+    return as_dataset(X, *(columns.get(role) for role in ("label", "weight", "offset")), spec=spec)
