@@ -105,6 +105,15 @@ def count(context: RankContext, payload: int) -> bytes:
     return str(payload).encode()
 
 
+def count_slowly(context: RankContext, payload: float) -> bytes:
+    """Report this process's number ten times a second, for ``payload`` seconds."""
+    limit = time.monotonic() + payload
+    while time.monotonic() < limit and not context.fallen():
+        context.report({"process": os.getpid()})
+        time.sleep(0.1)
+    return b""
+
+
 def linger(context: RankContext, payload: float) -> bytes:
     """Meet, take ``payload`` seconds, meet again; return the two times between which this rank ran."""
     context.allgather(b"")
