@@ -210,7 +210,8 @@ class SharedMemory:
     def fail(self, reason: str) -> None:
         """Take this rank out for good: its peers raise WorkerLost when they next wait for it, and so does it."""
         self._lost = self._lost or reason
-        self._flags[self.rank * kernels.LINE + kernels.LEFT] = 1
+        if len(self._flags):
+            self._flags[self.rank * kernels.LINE + kernels.LEFT] = 1
 
     def close(self) -> None:
         """Tell the peers and release the region."""
