@@ -113,9 +113,9 @@ class Dataset(ABC):
 def assign(splits: Sequence[Split], size: int) -> list[list[Split]]:
     """Share splits out among ranks so that their rows balance: the largest first, to the rank with the least.
 
-    Splits stay whole as long as no rank gets more than a tenth above the average; otherwise those that are too big are cut
-    into ranges of rows. A rank may get nothing when there are fewer rows than ranks. The answer depends on nothing but the
-    arguments.
+    Splits stay whole as long as no rank gets more than a tenth above the average; otherwise the rows are shared out evenly,
+    in order, and splits are cut where a rank's share ends. A rank may get nothing when there are fewer rows than ranks. The
+    answer depends on nothing but the arguments.
 
     Parameters
     ----------
@@ -140,11 +140,8 @@ def assign(splits: Sequence[Split], size: int) -> list[list[Split]]:
         return [[] for _ in range(size)]
     average = sum(split.rows for split in splits) / size
     shares = _largest_first(splits, size)
-    if _heaviest(shares) > 1.1 * average:
-        piece = max(1.0, average / 4)
-        shares = _largest_first([p for s in splits for p in s.cut(int(np.ceil(s.rows / piece)))], size)
-        if _heaviest(shares) > 1.1 * average + 1:
-            shares = _largest_first([p for s in splits for p in s.cut(size)], size)
+    if max(sum(split.rows for split in share) for share in shares) > 1.1 * average:
+        shares = _cut_evenly(splits, size)
     return [_join(sorted(share, key=_place)) for share in shares]
 
 
@@ -152,8 +149,18 @@ def _place(split: Split) -> tuple[int, int]:
     return split.place
 
 
-def _heaviest(shares) -> int:
-    return max(sum(split.rows for split in share) for share in shares)
+def _cut_evenly(splits: Sequence[Split], size: int) -> list[list[Split]]:
+    """Give each rank the next ``1 / size`` of all rows; a split is cut only where a rank's rows end within it."""
+    total = sum(split.rows for split in splits)
+    shares: list[list[Split]] = [[] for _ in range(size)]
+    first = 0
+    for split in splits:
+        for rank, share in enumerate(shares):
+            low, high = max(first, total * rank // size), min(first + split.rows, total * (rank + 1) // size)
+            if low < high:
+                share.append(replace(split, start=split.start + low - first, rows=high - low))
+        first += split.rows
+    return shares
 
 
 def _largest_first(splits: Sequence[Split], size: int) -> list[list[Split]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..kernels.moments import count_values
+from ..kernels.moments import count_values, scalar_moments
 from .labels import LabelCodes
 
 # More distinct numbers than this are a regression's target, not classes.
@@ -152,11 +152,7 @@ class LabelCounter:
 
 
 def _moments(values: np.ndarray, weight: np.ndarray) -> LabelStatistics:
-    """The moments of one block, in two passes over it."""
+    """The moments of one block."""
     if len(values) == 0:
         return LabelStatistics("", *_no_classes())
-    weights = weight.astype(np.float64) if weight.size else np.ones(len(values))
-    total = float(weights.sum())
-    mean = float(weights @ values) / total if total > 0 else 0.0
-    m2 = float(weights @ (values - mean) ** 2)
-    return LabelStatistics("float", *_no_classes(), total, mean, m2, float(values.min()), float(values.max()))
+    return LabelStatistics("float", *_no_classes(), *scalar_moments(values, weight))

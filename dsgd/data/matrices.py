@@ -21,7 +21,6 @@ from .where import Where
 
 # The name of the one vector column that a matrix without column names is.
 COLUMN = "X"
-_SPLIT_ROWS = 1 << 16
 
 
 class MatrixDataset(Dataset):
@@ -62,9 +61,8 @@ class MatrixDataset(Dataset):
         return other
 
     def splits(self) -> list[Split]:
-        """Ranges of 65,536 rows."""
-        total = self.X.shape[0]
-        return [Split("", 0, i, min(_SPLIT_ROWS, total - i)) for i in range(0, total, _SPLIT_ROWS)]
+        """All rows; ``assign`` cuts them into one range a rank."""
+        return [Split("", 0, 0, self.X.shape[0])] if self.X.shape[0] else []
 
     def only(self, splits: Sequence[Split]) -> tuple["MatrixDataset", list[Split]]:
         """Return the splits' rows alone; a single range is a view."""

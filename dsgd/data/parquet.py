@@ -21,7 +21,7 @@ from .dataset import Dataset, Split
 from .files import list_files
 from .filters import RowFilter, as_expression
 from .parquet_files import family, open_parquet, unreadable
-from .resolve import Options, Roles, is_text, resolve_spec
+from .resolve import Options, Roles, check_columns, is_text, resolve_spec
 from .spec import FeatureSpec
 from .vectors import vector_shape
 from .where import Where
@@ -116,8 +116,6 @@ class ParquetDataset(Dataset):
         """Return the same files with the features of a fitted model."""
         other = copy(self)
         other._spec = spec
-        for name in ("row_filter", "_checked"):
-            other.__dict__.pop(name, None)
         return other
 
     def __getstate__(self):
@@ -165,6 +163,7 @@ class ParquetDataset(Dataset):
         DataError
             For a file that is not Parquet or is cut short, or whose columns differ from the first file's.
         """
+        check_columns(self.schema, self._columns)
         fragments = sorted(self._fragments(), key=lambda fragment: fragment.path)
         with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
             found = list(pool.map(self._fragment_splits, fragments))

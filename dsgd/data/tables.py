@@ -14,9 +14,6 @@ from .spec import FeatureSpec
 from .vectors import vector_shape
 from .where import Where
 
-# Rows of a split, so that there are enough of them to share out.
-_SPLIT_ROWS = 1 << 16
-
 
 def as_table(X: Any) -> pa.Table | None:
     """Return a frame or a table as an Arrow table, or None when it is neither."""
@@ -83,10 +80,8 @@ class TableDataset(Dataset):
         return vector_shape(self.table.column(name).slice(0, 1024).combine_chunks(), name)
 
     def splits(self) -> list[Split]:
-        """Ranges of 65,536 rows."""
-        total = self.table.num_rows
-        starts = range(0, total, _SPLIT_ROWS)
-        return [Split("", 0, start, min(_SPLIT_ROWS, total - start)) for start in starts]
+        """All rows; ``assign`` cuts them into one range a rank."""
+        return [Split("", 0, 0, self.table.num_rows)] if self.table.num_rows else []
 
     def only(self, splits: Sequence[Split]) -> tuple["TableDataset", list[Split]]:
         """Return a table of the splits' rows alone; the splits keep the numbers that their rows had."""

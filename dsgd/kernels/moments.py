@@ -129,6 +129,24 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, larges
 
 
 @njit(cache=True, nogil=True)
+def scalar_moments(values, weight):
+    """Weight, mean, sum of squared deviations, smallest and largest of ``values``, of shape (n,); in two passes."""
+    total, mean, m2 = 0.0, 0.0, 0.0
+    low, high = np.inf, -np.inf
+    for i in range(len(values)):
+        w = weight[i] if weight.size else 1.0
+        total += w
+        mean += w * values[i]
+        low, high = min(low, values[i]), max(high, values[i])
+    if total > 0:
+        mean /= total
+    for i in range(len(values)):
+        w = weight[i] if weight.size else 1.0
+        m2 += w * (values[i] - mean) ** 2
+    return total, mean, m2, low, high
+
+
+@njit(cache=True, nogil=True)
 def count_touched(indices, counts):
     """Count how often each weight occurs in ``indices``, an array of shape (m,)."""
     for index in indices:

@@ -193,3 +193,13 @@ def test_vector_columns_get_their_length_from_the_data(tmp_path):
     pq.write_table(table.slice(0, 1), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="'v' is empty in all files"):
         _ = read_parquet(tmp_path, label="y").spec
+
+
+def test_a_fitted_spec_finds_its_columns_or_says_which_is_missing(trips, trip_files, tmp_path):
+    spec = read_parquet(trip_files, label="late", categorical=["city", "hour"]).spec
+    pq.write_table(trips.select(["rain", "hour", "fare", "delay", "distance", "city"]), tmp_path / "a.parquet")
+    dataset = read_parquet(tmp_path).with_spec(spec)
+    assert next(dataset.read(dataset.splits()[0])).schema.names == list(spec.columns)
+    pq.write_table(trips.drop_columns(["hour"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="there is no column 'hour'; the columns are"):
+        read_parquet(tmp_path).with_spec(spec).splits()
