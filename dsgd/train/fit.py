@@ -51,7 +51,7 @@ def fit(
     if dataset.roles.label is None:
         raise ConfigError("the dataset has no label; name it: read_parquet(path, label='...')")
     if config.mode.topology == "engine":
-        from .rounds import fit_rounds
+        from .driver_rounds import fit_rounds
 
         return fit_rounds(dataset, config, engine, validation, initial, classes, on_report)
     tasks = make_tasks(dataset, config, validation, initial, classes)

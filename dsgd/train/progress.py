@@ -60,8 +60,8 @@ class Progress:
         """
         if not np.isfinite(objective):
             raise DataError(
-                f"the objective is {objective} after epoch {len(self.history) + 1}: the steps are too large for this data, or the "
-                "data holds numbers too large for its dtype; lower eta0, standardise the columns, or use optimizer='auto'"
+                f"the objective is {objective} after epoch {len(self.history) + 1}: the steps are too large for this data, "
+                "or the data holds numbers too large for its dtype; lower eta0, standardise the columns, or use optimizer='auto'"
             )
         held_out = self._validate(params)
         record = {

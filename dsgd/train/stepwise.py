@@ -55,9 +55,9 @@ class Stepwise:
 
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` takes and brings the rule's arrays and the count of steps."""
-        self._start(params, state)
+        self.start(params, state)
         while True:
-            mean_loss = self._epoch(len(self.progress.history))
+            mean_loss = self.epoch(len(self.progress.history))
             answer = self.average if self.average is not None and self.averaged else self.params
             objective = self._objective(mean_loss, answer)
             before = self.progress.stale
@@ -70,7 +70,8 @@ class Stepwise:
         state.update(step=self.step, first=self.first, second=self.second)
         return np.array(answer)
 
-    def _start(self, params: np.ndarray, state: dict[str, Any]) -> None:
+    def start(self, params: np.ndarray, state: dict[str, Any]) -> None:
+        """Take up parameters and state."""
         size, dtype, slots = self.problem.size, self.problem.dtype, self.recipe.rule.slots
         self.params = np.array(params, dtype)
         self.anchor = self.params.copy() if self.collective.size > 1 else self.params
@@ -85,7 +86,7 @@ class Stepwise:
 
     # ---- an epoch
 
-    def _epoch(self, epoch: int) -> float:
+    def epoch(self, epoch: int) -> float:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
         self.base = self.step
         drawn = epoch if self.recipe.shuffle else None

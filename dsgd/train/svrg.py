@@ -27,8 +27,8 @@ class SVRG:
     def __init__(self, recipe: Recipe, share: Share, work: Pass, collective: Collective, progress: Progress, rows: int):
         if share.problem.size > MOST_PARAMETERS:
             raise ConfigError(
-                f"optimizer='svrg' moves every weight at every step, and there are {share.problem.size:,}; use 'adagrad' or 'auto', "
-                "or fewer hash_bits"
+                f"optimizer='svrg' moves every weight at every step, and there are {share.problem.size:,}; use 'adagrad' or "
+                "'auto', or fewer hash_bits"
             )
         if recipe.local_steps != 1 and collective.size > 1:
             raise ConfigError("optimizer='svrg' reduces every step; use mode=Sync(local_steps=1)")

@@ -4,7 +4,6 @@ Every rank connects, encodes its rows once, merges the statistics, makes the sam
 """
 
 import contextlib
-import os
 from functools import reduce
 from typing import Any
 
@@ -13,27 +12,24 @@ from threadpoolctl import threadpool_limits
 
 from ..collectives import connect
 from ..collectives.base import Collective
-from ..data.sources import open_store
 from ..data.statistics import Statistics, merge
-from ..errors import ConfigError
 from ..objective.passes import Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
 from .engine import RankContext
 from .field import GangField
 from .newton import MOST_PARAMETERS, Newton
-from .plan import Plan, make_plan, original_scale, standardised_scale
+from .plan import make_plan
 from .progress import Progress
 from .recipe import make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
+from .stores import initial_params, open_stores, pack_result, prepare_labels
 from .svrg import SVRG
-from .task import FitTask, RankResult
+from .task import FitTask
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
-# Of a worker's memory limit, the part that encoded blocks may take.
-_BLOCK_SHARE = 0.4
 
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
@@ -43,7 +39,7 @@ def run_rank(context: RankContext, task: FitTask) -> bytes:
     largest = min(_MAX_BUFFER, (layout.size + 2) * 8)
     with contextlib.ExitStack() as stack:
         # Ranks share the machine's cores: BLAS threads beyond a rank's own would only get in the way.
-        stack.enter_context(threadpool_limits(max(1, context.threads)))
+        stack.enter_context(threadpool_limits(config.threads_per_worker))
         collective = connect(
             context,
             "ring" if config.mode.topology == "engine" else config.mode.topology,
@@ -57,33 +53,6 @@ def run_rank(context: RankContext, task: FitTask) -> bytes:
         stack.callback(collective.close)
         rank = Rank(context, task, collective, stack)
         return rank.run()
-
-
-def open_stores(context: RankContext, task: FitTask, stack: contextlib.ExitStack) -> tuple[Any, Any]:
-    """The rank's training rows and validation rows (or None), encoded."""
-    config = task.config
-    options: dict[str, Any] = {"dtype": np.dtype(config.dtype), "threads": max(1, context.threads)}
-    if config.memory_limit is not None:
-        options["memory_bytes"] = int(config.memory_limit * _BLOCK_SHARE)
-    if config.cache_bytes is not None:
-        options["cache_bytes"] = config.cache_bytes
-    os.makedirs(context.scratch, exist_ok=True)
-    seed = config.seed if config.shuffle else None
-    store = stack.enter_context(open_store(task.dataset, task.splits, context.scratch, seed=seed, **options))
-    if task.validation is None:
-        return store, None
-    held_out = open_store(task.validation, task.validation_splits, context.scratch, seed=None, **options)
-    return store, stack.enter_context(held_out)
-
-
-def prepare_labels(plan: Plan, *stores: Any) -> None:
-    """Map labels to targets and impute missing values in the stores."""
-    for store in stores:
-        if store is not None:
-            if plan.targets is not None:
-                store.relabel(plan.targets)
-            if plan.missing_means is not None:
-                store.impute(plan.missing_means)
 
 
 class Rank:
@@ -189,38 +158,6 @@ class Rank:
             return 1.0
         own = smoothness(self.problem, self.share, self._batch_rows(rule))
         return max(np.frombuffer(part, np.float64)[0] for part in self.collective.allgather(np.float64(own).tobytes()))
-
-
-def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
-    """The flat vector to start from, given coefficients and intercepts on the original scale."""
-    coef = np.asarray(initial["coef"])
-    if coef.shape != (problem.outputs, problem.layout.size):
-        raise ConfigError(
-            f"the model to start from has coefficients of shape {coef.shape}, and this fit needs "
-            f"{(problem.outputs, problem.layout.size)}; start anew, or give the same features and classes"
-        )
-    return standardised_scale(problem, coef, np.asarray(initial["intercept"]))
-
-
-def pack_result(plan: Plan, params: np.ndarray, state: dict[str, Any], progress: Progress) -> bytes:
-    """Rank 0's answer."""
-    coef, intercept = original_scale(plan.problem, params)
-    arrays = {"coef": coef, "intercept": intercept}
-    for name in ("first", "second"):
-        if state.get(name) is not None:
-            arrays[f"state_{name}"] = state[name]
-    classes = None if plan.classes is None else plan.classes.tolist()
-    meta = {
-        "classes": classes,
-        "class_kind": plan.statistics.label.kind,
-        "outputs": plan.outputs,
-        "step": int(state.get("step", 0)),
-        "history": progress.history,
-        "converged": progress.converged,
-        "means": None if plan.missing_means is None else [float(v) for v in plan.missing_means],
-        "rows": plan.problem.rows,
-    }
-    return RankResult(arrays, meta).to_bytes()
 
 
 def _nothing(params: np.ndarray) -> None:

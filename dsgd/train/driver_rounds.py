@@ -1,0 +1,112 @@
+"""The driver of ``topology="engine"``: the same recipes as in a gang, over the engine's own aggregate."""
+
+from typing import Any
+
+import numpy as np
+
+from ..data.arrays import pack
+from ..errors import ConfigError
+from ..kernels.coordinates import update_dense
+from .config import FitConfig, TrainedLinear
+from .newton import MOST_PARAMETERS, Newton
+from .progress import Progress
+from .recipe import Recipe, make_recipe
+from .rounds import EngineField, share_sums
+from .stores import initial_params, pack_result
+from .task import RankResult
+
+
+def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes, on_report) -> TrainedLinear:
+    """Train over rounds of the engine's aggregate; parameters and errors are those of :func:`dsgd.train.fit.fit`."""
+    from .fit import make_tasks, trained
+
+    if config.mode.local_steps not in (1, "epoch"):
+        raise ConfigError(
+            "topology='engine' costs an engine's job a round, so local_steps must be 1 (full gradients) or 'epoch'; "
+            f"{config.mode.local_steps!r} needs topology='ring' or 'tree'"
+        )
+    if config.mode.compression != "none":
+        raise ConfigError("topology='engine' adds plain sums up; compression needs topology='ring' or 'tree'")
+    field = EngineField(engine, make_tasks(dataset, config, validation, initial, classes))
+    try:
+        progress = Progress(config, field.problem.rows, field.validation, on_report)
+        params = np.zeros(field.problem.size, field.problem.dtype)
+        if initial is not None:
+            params = initial_params(field.problem, {"coef": initial.coef, "intercept": initial.intercept})
+        state: dict[str, Any] = {}
+        params = _train(field, config, progress, params, state)
+        if progress.best is not None:
+            params = progress.best
+        return trained(dataset, config, RankResult.from_bytes(pack_result(field.plan, params, state, progress)))
+    finally:
+        field.close()
+
+
+def _train(field: EngineField, config: FitConfig, progress: Progress, params, state) -> np.ndarray:
+    problem = field.problem
+    rule = config.optimizer
+    if rule == "svrg":
+        raise ConfigError("optimizer='svrg' takes mini-batch steps; with topology='engine' use 'auto'")
+    if rule == "auto":
+        inner = getattr(problem.loss, "loss", problem.loss)
+        limit = MOST_PARAMETERS // problem.outputs - 1
+        plain = getattr(inner, "smooth", True) and config.mode.local_steps == 1 and limit > 0
+        active = field.active(limit) if plain else None
+        if active is not None:
+            return Newton(field, active, progress).run(params)
+        rule = "adagrad"
+    recipe = make_recipe(
+        config, problem, rule=rule, rows=problem.rows, entries=1.0, smoothness=_steepness(field), ranks=2
+    )
+    return (_local_epochs if config.mode.local_steps == "epoch" else _full_gradients)(
+        field, recipe, progress, params, state
+    )
+
+
+def _steepness(field: EngineField) -> float:
+    """Smoothness from the statistics alone: the mean squared norm of a row bounds the largest eigenvalue."""
+    statistics, problem = field.plan.statistics, field.problem
+    inner = getattr(problem.loss, "loss", problem.loss)
+    bound = float(getattr(inner, "curvature_bound", 1.0))
+    norm = statistics.norm_mean
+    if problem.frame.scale.size:
+        norm = float((problem.frame.scale > 0).sum()) + problem.layout.codes + problem.layout.crosses.count
+    return (bound if 0 < bound < np.inf else 1.0) * (norm + 1.0) + problem.l2
+
+
+def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, params, state) -> np.ndarray:
+    """One step of the rule a round, with the gradient of all rows."""
+    problem = field.problem
+    first, second = recipe.initial_state(params)
+    step = 0
+    while True:
+        partial = field.gradient(params)
+        objective = partial.loss / partial.rows + problem.penalty_value(params)
+        if progress.round(objective, params):
+            state.update(step=step, first=first, second=second)
+            return params
+        gradient = (partial.gradient / partial.rows).astype(problem.dtype)
+        update_dense(
+            recipe.rule, recipe.schedule, problem.penalty(), problem.outputs, params, first, second, gradient,
+            problem.dtype.type(1), step,
+        )  # fmt: skip
+        step += 1
+
+
+def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params, state) -> np.ndarray:
+    """Every share trains an epoch by itself; the weights are averaged by rows (one-shot averaging: Zinkevich et al. 2010)."""
+    problem = field.problem
+    first, second = recipe.initial_state(params)
+    step = 0
+    while True:
+        arrays = {name: a for name, a in (("params", params), ("first", first), ("second", second)) if a is not None}
+        epoch = len(progress.history)
+        vector = field.sums("epoch", recipe=recipe, arrays=pack(arrays, {}), number=epoch, step=step)
+        means, tail = share_sums(vector, [len(a) for a in arrays.values()])
+        loss, rows, weighted_step = tail
+        for array, mean in zip(arrays.values(), means, strict=True):
+            array[:] = mean
+        step = round(weighted_step / max(rows, 1.0))
+        if progress.round(loss / max(rows, 1.0) + problem.penalty_value(params), params):
+            state.update(step=step, first=first, second=second)
+            return params

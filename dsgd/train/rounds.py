@@ -1,0 +1,279 @@
+"""Training over an engine's own tree-aggregate: no gang, no sockets between workers, one engine job a round.
+
+The driver runs the recipe and asks for sums over all rows; each share of the rows is a task that the engine may run anywhere and
+run again. A worker keeps the shares that it has encoded for as long as the fit lasts, so that a later round finds them;
+where it does not (another worker, a restarted one), it encodes them anew. A round costs an engine's job, so its natural
+steps are full gradients and whole local epochs; there are no mini-batches here.
+"""
+
+import contextlib
+import secrets
+import threading
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ..collectives import SingleProcess
+from ..data.arrays import unpack
+from ..data.statistics import Statistics, merge
+from ..objective.active import used_weights
+from ..objective.curvature import Sample, SampleSums, chosen_fraction
+from ..objective.passes import Partial, Pass
+from ..objective.share import Share
+from .engine import RankContext
+from .plan import Plan, make_plan
+from .progress import Progress
+from .stepwise import Stepwise
+from .stores import open_stores, prepare_labels
+from .task import FitTask
+
+FUNCTION = "dsgd.train.rounds:run_round"
+ADD, MERGE, UNITE = (f"dsgd.train.rounds:{name}" for name in ("add_sums", "merge_statistics", "unite"))
+# Fits whose encoded shares a worker process keeps; a fit that is over is pushed out by the next.
+_MOST_FITS = 2
+_BATCH_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Round:
+    """One share's part of a round.
+
+    Attributes
+    ----------
+    fit : str
+        Identifies the fit among those that a worker has seen.
+    share : int
+    task : FitTask
+    statistics : bytes
+        Of all rows, merged; empty in the first round.
+    work : str
+        A method of :class:`ShareOnWorker`.
+    arguments : dict of str to array or number
+    """
+
+    fit: str
+    share: int
+    task: FitTask
+    statistics: bytes
+    work: str
+    arguments: dict[str, Any]
+
+
+def run_round(context: RankContext, job: Round) -> bytes:
+    """Do one share's part of a round."""
+    with threadpool_limits(job.task.config.threads_per_worker):
+        held = _held(context, job)
+        with held.lock:
+            return getattr(held, job.work)(**job.arguments)
+
+
+def add_sums(left: bytes, right: bytes) -> bytes:
+    """Add vectors of float64."""
+    return (np.frombuffer(left, np.float64) + np.frombuffer(right, np.float64)).tobytes()
+
+
+def merge_statistics(left: bytes, right: bytes) -> bytes:
+    """Merge statistics."""
+    return merge(Statistics.from_bytes(left), Statistics.from_bytes(right)).to_bytes()
+
+
+def unite(left: bytes, right: bytes) -> bytes:
+    """Unite lists of positions; an empty answer ("too many") wins."""
+    if not left or not right:
+        return b""
+    parts = [np.frombuffer(part, np.int64)[1:] for part in (left, right)]
+    return np.concatenate([[-1], np.unique(np.concatenate(parts))]).astype(np.int64).tobytes()
+
+
+class ShareOnWorker:
+    """A share of the rows on the worker that encoded it, and what can be asked of it."""
+
+    def __init__(self, context: RankContext, job: Round):
+        self.lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._task, self._number = job.task, job.share
+        self._stores = open_stores(context, job.task, self._stack)
+        self._samples: dict[float, Sample] = {}
+        self._share: Share | None = None
+
+    def close(self) -> None:
+        """Remove the encoded rows."""
+        self._stack.close()
+
+    def plan(self, statistics: bytes) -> None:
+        """Make the plan from everybody's statistics, once."""
+        if self._share is not None or not statistics:
+            return
+        config = self._task.config
+        merged = Statistics.from_bytes(statistics)
+        plan = make_plan(config, self._task.dataset.spec, merged, self._task.classes)
+        prepare_labels(plan, *self._stores)
+        store, held_out = self._stores
+        self._work = Pass(plan.problem, _BATCH_ROWS)
+        fraction = config.validation_fraction if config.early_stopping and held_out is None else 0.0
+        self._share = Share(
+            plan.problem,
+            store,
+            self._work.run,
+            seed=config.seed,
+            rank=self._number,
+            fraction=fraction,
+            validation=held_out,
+        )
+
+    @property
+    def share(self) -> Share:
+        """The share, once there is a plan."""
+        if self._share is None:
+            raise ValueError("the share has no plan yet")
+        return self._share
+
+    def statistics(self) -> bytes:
+        """Statistics of the rows."""
+        return self._stores[0].statistics.to_bytes()
+
+    def gradient(self, params: np.ndarray) -> bytes:
+        """Gradient, loss and rows."""
+        return self._work.full_gradient(self.share.training(), params).to_vector().tobytes()
+
+    def validation(self, params: np.ndarray) -> bytes:
+        """Loss and weight of the validation rows."""
+        return np.array(self._work.loss(self.share.validation(), params)).tobytes()
+
+    def active(self, limit: int) -> bytes:
+        """Positions of the weights in use, headed by -1; nothing when they are too many."""
+        own = used_weights(self.share.problem, self.share.training(), limit)
+        return b"" if own is None else np.concatenate([[-1], own]).astype(np.int64).tobytes()
+
+    def squares(self, active: np.ndarray, fraction: float) -> bytes:
+        """Sums of squares of the active weights' features."""
+        return self._sample(active, fraction).squares.tobytes()
+
+    def sums(self, active: np.ndarray, fraction: float, weights: np.ndarray) -> bytes:
+        """Loss, gradient and curvature of the sampled rows."""
+        return self._sample(active, fraction).sums(weights).to_vector().tobytes()
+
+    def epoch(self, recipe: Any, arrays: bytes, number: int, step: int) -> bytes:
+        """A local epoch from the given weights: the sums over rows of what it ended with."""
+        state, _ = unpack(arrays, "the weights of the round")
+        stepper = Stepwise(recipe, self.share, self._work, SingleProcess(), _no_progress(self._task.config), 0)
+        stepper.start(state["params"], {**{name: np.array(a) for name, a in state.items()}, "step": step})
+        loss = stepper.epoch(number) * stepper.own_rows
+        ended = [a for a in (stepper.params, stepper.first, stepper.second) if a is not None]
+        rows = stepper.own_rows
+        tail = [loss, rows, rows * stepper.step]
+        return np.concatenate([*(rows * a.astype(np.float64) for a in ended), tail]).tobytes()
+
+    def _sample(self, active: np.ndarray, fraction: float) -> Sample:
+        if fraction not in self._samples:
+            self._samples = {fraction: Sample(self.share, active, fraction, self._task.config.seed, self._number)}
+        return self._samples[fraction]
+
+
+_LOCK = threading.Lock()
+_HELD: dict[str, dict[int, ShareOnWorker]] = {}
+
+
+def _held(context: RankContext, job: Round) -> ShareOnWorker:
+    """The share as this process holds it, encoded if it does not yet."""
+    with _LOCK:
+        fit = _HELD.setdefault(job.fit, {})
+        while len(_HELD) > _MOST_FITS:
+            for old in _HELD.pop(next(iter(_HELD))).values():
+                old.close()
+        held = fit.get(job.share)
+    if held is None:
+        held = ShareOnWorker(context, job)
+        with _LOCK:
+            fit[job.share] = held
+    with held.lock:
+        held.plan(job.statistics)
+    return held
+
+
+def forget(fit: str) -> None:
+    """Let the shares of a fit go, in this process."""
+    with _LOCK:
+        shares = _HELD.pop(fit, {})
+    for held in shares.values():
+        held.close()
+
+
+class EngineField:
+    """The field of a driver: sums by the engine's tree-aggregate."""
+
+    def __init__(self, engine: Any, tasks: list[FitTask]):
+        self._engine, self._tasks = engine, tasks
+        self.fit = secrets.token_hex(8)
+        self._statistics = b""
+        self._statistics = self.ask("statistics", MERGE)
+        config, dataset = tasks[0].config, tasks[0].dataset
+        self.plan: Plan = make_plan(config, dataset.spec, Statistics.from_bytes(self._statistics), tasks[0].classes)
+        self.problem = self.plan.problem
+        self._held_out = config.early_stopping or tasks[0].validation is not None
+
+    def ask(self, work: str, combine: str = ADD, **arguments: Any) -> bytes:
+        """One round."""
+        jobs = [
+            Round(self.fit, number, task, self._statistics, work, arguments) for number, task in enumerate(self._tasks)
+        ]
+        return self._engine.aggregate(FUNCTION, jobs, combine)
+
+    def sums(self, work: str, **arguments: Any) -> np.ndarray:
+        """One round whose answer is a vector."""
+        return np.frombuffer(self.ask(work, **arguments), np.float64).copy()
+
+    def gradient(self, params: np.ndarray) -> Partial:
+        """Gradient and loss of the training rows."""
+        return Partial.from_vector(self.sums("gradient", params=params))
+
+    def validation(self, params: np.ndarray) -> float | None:
+        """Mean loss of the validation rows."""
+        if not self._held_out:
+            return None
+        loss, weight = self.sums("validation", params=params)
+        return float(loss / weight) if weight > 0 else None
+
+    def active(self, limit: int) -> np.ndarray | None:
+        """Positions of the weights in use."""
+        found = np.frombuffer(self.ask("active", UNITE, limit=limit), np.int64)[1:]
+        layout = self.problem.layout
+        if not len(found) and layout.size:
+            return None
+        return found if len(found) <= limit else None
+
+    def sample(self, active: np.ndarray) -> "EngineSample":
+        """Draw the sample."""
+        return EngineSample(self, active)
+
+    def close(self) -> None:
+        """Let the shares in this process go; those on workers go with the next fit, or with the engine."""
+        forget(self.fit)
+
+
+class EngineSample:
+    """A sample whose rows are with the engine's workers."""
+
+    def __init__(self, field: EngineField, active: np.ndarray):
+        self._field, self._active = field, active
+        self.fraction = chosen_fraction(field.problem.rows, len(active))
+        self.squares = field.sums("squares", active=active, fraction=self.fraction)
+
+    def sums(self, weights: np.ndarray) -> SampleSums:
+        """Loss, gradient and curvature at active weights."""
+        vector = self._field.sums("sums", active=self._active, fraction=self.fraction, weights=weights)
+        return SampleSums.from_vector(vector)
+
+
+def _no_progress(config: Any) -> Progress:
+    return Progress(config, 0, lambda params: None, lambda record: None)
+
+
+def share_sums(vector: np.ndarray, sizes: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Undo the concatenation of ``ShareOnWorker.epoch``: the means of its arrays, and its tail."""
+    tail = vector[-3:]
+    edges = np.cumsum([0, *sizes])
+    return [vector[a:b] / max(tail[1], 1.0) for a, b in pairwise(edges)], tail
