@@ -52,7 +52,9 @@ class LazyGroup(click.Group):
 
 
 def _say(message: str) -> None:
-    click.echo(f"dsgd: {' '.join(message.split())}", err=True)
+    """One line; what a rank on another machine said about its stack is for ``--debug``."""
+    told = message.partition("Traceback (most recent call last)")[0]
+    click.echo(f"dsgd: {' '.join(told.split())}", err=True)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

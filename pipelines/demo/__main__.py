@@ -20,7 +20,7 @@ from ..terminal import console
 from .flights import LATE_MINUTES, write_flights
 from .report import curves_svg, report
 from .result import Result
-from .runs import RANKS, fit_once, runs_by_engine
+from .runs import RANKS, RUNS, fit_once, runs_by_engine
 from .table import results_table
 
 TITLE = f"Flights from New York, 2013: arrives more than {LATE_MINUTES} minutes late?"
@@ -37,7 +37,7 @@ def run_all(data: Path, output: Path, status) -> tuple[list[Result], list[str]]:
     models = output / "models"
     shutil.rmtree(models, ignore_errors=True)
     models.mkdir()
-    for engine, runs in runs_by_engine():
+    for engine, runs in runs_by_engine(RUNS):
         status.update(f"starting {engine} ...")
         try:
             with session(engine, workers=RANKS, log=output / "spark.log"):

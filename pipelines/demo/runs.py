@@ -44,7 +44,7 @@ RUNS = (
 )
 
 
-def runs_by_engine(runs: tuple[Run, ...] = RUNS) -> Iterator[tuple[str, list[Run]]]:
+def runs_by_engine(runs: tuple[Run, ...]) -> Iterator[tuple[str, list[Run]]]:
     """Group the runs so that each engine's session is opened once."""
     for engine in dict.fromkeys(run.engine for run in runs):
         yield engine, [run for run in runs if run.engine == engine]

@@ -121,7 +121,8 @@ def test_a_validation_set(data, tmp_path):
     out = tmp_path / "validated"
     succeed("fit", data, *FIT, "--filter", "month < 4", "--validation", f"{data}/month=4", "--out", out)
     history = json.loads((out / "model.json").read_text())["fit"]["history"]
-    assert history[-1]["validation"] < history[0]["validation"]
+    found = json.loads(succeed("evaluate", out, f"{data}/month=4", "--json").stdout)
+    assert history[-1]["validation"] == pytest.approx(found["log_loss"], rel=1e-4)
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), *((name, "--help") for name in COMMANDS)])
