@@ -65,6 +65,27 @@ def dataset(path: Path, *, held_out: bool):
     )
 
 
+def agreement(models: Path, name: str = "ring") -> str:
+    """Say whether the engines' models of one mode have the same weights, bit for bit.
+
+    Returns
+    -------
+    str
+        Empty when fewer than two engines ran.
+    """
+    engines = [run.engine for run in RUNS if run.name == name and (models / folder(run)).is_dir()]
+    coefs = [load(models / f"{engine}-{name}").coef for engine in engines]
+    if len(coefs) < 2:
+        return ""
+    same = all(coef.tobytes() == coefs[0].tobytes() for coef in coefs[1:])
+    return f"The {name} on {', '.join(engines)}: {'the same' if same else 'NOT the same'} weights, bit for bit."
+
+
+def folder(run: Run) -> str:
+    """Name of the model's directory."""
+    return f"{run.engine}-{run.name.replace(' ', '-')}"
+
+
 def fit_once(run: Run, data: Path, models: Path) -> Result:
     """Fit, save, load, measure; the engine's session is open already."""
     parameters = {"standardize": True, "n_workers": run.ranks, "random_state": SEED}
@@ -72,7 +93,7 @@ def fit_once(run: Run, data: Path, models: Path) -> Result:
     start = time.perf_counter()
     model = train(run.engine, estimator, dataset(data, held_out=False))
     seconds = time.perf_counter() - start
-    place = models / f"{run.engine}-{run.name.replace(' ', '-')}"
+    place = models / folder(run)
     model.save(str(place))
     loaded = load(place)
     metrics = loaded.evaluate(dataset(data, held_out=True))
