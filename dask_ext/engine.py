@@ -140,7 +140,6 @@ class DaskEngine:
             raise
         finally:
             bounded(distributed.Variable(worker.meeting(fit), client=self._client).delete)
-            bounded(distributed.Queue(worker.meeting(fit), client=self._client).close)
 
     def _ship(self, payload: Any, address: str) -> "bytes | distributed.Future":
         pickled = pickle.dumps(payload, protocol=5)

@@ -4,6 +4,7 @@ Everything here is a module-level function, so that it travels by its name. A wo
 and, if the rank's collective so wants, its peers; nothing needs to reach the client.
 """
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -87,8 +88,11 @@ def run_rank(orders: Orders, payload: bytes) -> tuple[bytes | Failure, int]:
     if refused:
         return Failure(orders.rank, LOST, f"rank {orders.rank} {refused}"), 0
     worker = distributed.get_worker()
-    link = _Link(orders, worker)
-    with scratch.shared(orders.scratch, orders.rank, orders.here) as directory, place.limit_threads(orders.threads):
+    with (
+        contextlib.closing(_Link(orders, worker)) as link,
+        scratch.shared(orders.scratch, orders.rank, orders.here) as directory,
+        place.limit_threads(orders.threads),
+    ):
         context = RankContext(
             orders.rank,
             orders.size,
@@ -126,6 +130,7 @@ class _Link:
         self._orders = orders
         self._worker = worker
         self._round = 0
+        self._inbox: distributed.Queue | None = None
         self.sent = 0
 
     def report(self, record: dict) -> None:
@@ -143,7 +148,7 @@ class _Link:
         self._round += 1
         client = distributed.get_client(timeout=self._orders.deadline)
         limit = time.monotonic() + self._orders.deadline
-        inbox = distributed.Queue(meeting(self._orders.fit), client=client)
+        inbox = self._inbox = self._inbox or distributed.Queue(meeting(self._orders.fit), client=client)
         board = distributed.Variable(meeting(self._orders.fit), client=client)
         inbox.put([self._orders.rank, bytes(payload)], timeout=self._orders.deadline)
         if self._orders.rank == 0:
@@ -158,6 +163,11 @@ class _Link:
                 return [bytes(part) for part in parts]
             self._check(limit)
             time.sleep(0.02)  # It still shows the previous meeting.
+
+    def close(self) -> None:
+        """Let go of the queue: the scheduler forgets it when all ranks have."""
+        if self._inbox is not None:
+            self._inbox.close()
 
     def _patiently(self, get: Callable[..., Any], limit: float) -> Any:
         while True:

@@ -161,8 +161,9 @@ def _in_processes(task: Callable[..., bytes | Failure], payloads: Sequence[Any],
     jobs = [joblib.delayed(task)(index, payload) for index, payload in enumerate(payloads)]
     for attempt in range(_ATTEMPTS):
         try:
-            # Arrays are not mapped from files: mapped ones would be read-only, which compiled kernels do not take.
-            return joblib.Parallel(n_jobs=workers, backend="loky", max_nbytes=None)(jobs)
+            # Never one job, which joblib would run in this process. Arrays are not mapped from files: mapped ones would
+            # be read-only, and kernels would be compiled for them once more.
+            return joblib.Parallel(n_jobs=max(2, workers), backend="loky", max_nbytes=None)(jobs)
         except TerminatedWorkerError as error:
             lost = f"a process of the pool died {attempt + 1} times in a row: {error}"
     raise WorkerLost(lost)

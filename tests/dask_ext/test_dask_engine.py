@@ -1,0 +1,165 @@
+"""What is Dask's own in the Dask engine: placement, turns, clients of all kinds, workers that differ."""
+
+import json
+import threading
+
+import pytest
+
+from dsgd.errors import ConfigError, WorkerLost
+from dsgd.train import selftest, versions
+
+pytest.importorskip("distributed")
+
+from distributed import Client
+
+from dask_ext.engine import DaskEngine, _place
+from dask_ext.gang import turn
+
+SELF = "dsgd.train.selftest:"
+
+
+@pytest.fixture
+def threaded_client(tmp_path):
+    """A cluster inside this process: one worker with three threads."""
+    with Client(
+        processes=False, n_workers=1, threads_per_worker=3, dashboard_address=None, local_directory=str(tmp_path)
+    ) as client:
+        yield client
+
+
+def test_ranks_are_spread_before_they_are_stacked():
+    threads = {"a": 4, "b": 4, "c": 1}
+    assert _place(2, threads) == (["a", "b"], {"a": 4, "b": 4})
+    assert _place(3, threads) == (["a", "b", "c"], {"a": 4, "b": 4, "c": 1})
+    assert _place(6, threads) == (["a", "a", "a", "b", "b", "c"], {"a": 1, "b": 2, "c": 1})
+
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_more_ranks_than_threads_are_refused(size):
+    with pytest.raises(ConfigError, match=f"1 to 9 ranks .3 workers with 9 threads., not {size}"):
+        _place(size, {"a": 4, "b": 4, "c": 1})
+
+
+def test_a_worker_takes_several_ranks_when_it_has_threads(threaded_client):
+    with DaskEngine(threaded_client) as engine:
+        assert engine.slots() == 1
+        assert [record["threads"] for record in selftest.check(engine, 1)] == [3]
+        found = selftest.check(engine, 3)
+    assert [record["threads"] for record in found] == [1, 1, 1]
+    assert [record["met"] for record in found] == [[0, 1, 2]] * 3
+
+
+def test_a_worker_inside_the_process_has_a_host(threaded_client):
+    with DaskEngine(threaded_client) as engine:
+        assert {record["host"] for record in selftest.check(engine, 2)} == {"127.0.0.1"}
+
+
+def test_the_current_client_is_taken(threaded_client):
+    with threaded_client.as_current(), DaskEngine() as engine:
+        assert selftest.check(engine, 1)[0]["met"] == [0]
+    assert threaded_client.status == "running"
+
+
+def test_an_asynchronous_client_is_refused(dask_client):
+    async def build():
+        async with Client(dask_client.scheduler.address, asynchronous=True, set_as_default=False) as client:
+            DaskEngine(client)
+
+    with pytest.raises(ConfigError, match="synchronous client"):
+        dask_client.sync(build)
+
+
+def test_only_the_named_workers_are_used(dask_client):
+    address = sorted(dask_client.nthreads())[1]
+    with DaskEngine(dask_client, workers=[address]) as engine:
+        assert engine.slots() == 1
+        here = dask_client.submit(lambda: __import__("os").getpid(), workers=[address], pure=False).result()
+        assert [record["process"] for record in selftest.check(engine, 1)] == [here]
+        with pytest.raises(ConfigError, match="1 to 1 ranks"):
+            selftest.check(engine, 2)
+
+
+def test_a_worker_that_does_not_exist_is_refused(dask_client):
+    with pytest.raises(ConfigError, match="has no workers"):
+        DaskEngine(dask_client, workers=["tcp://127.0.0.1:1"]).slots()
+
+
+def test_a_fit_that_never_gets_its_turn_says_so(dask_client):
+    engine = DaskEngine(dask_client, turn_deadline=0.5)
+    held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with turn(dask_client, sorted(dask_client.nthreads()), 30.0):
+            held.set()
+            done.wait(60.0)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert held.wait(30.0)
+        with pytest.raises(ConfigError, match="turn_deadline"):
+            selftest.check(engine, 2)
+    finally:
+        done.set()
+        thread.join(30.0)
+    assert len(selftest.check(engine, 2)) == 2
+
+
+def test_a_busy_worker_is_not_waited_for_in_vain(dask_client):
+    release = "dsgd-test-release"
+    from distributed import Event
+
+    busy = [
+        dask_client.submit(lambda: Event(release).wait(60), workers=[address], pure=False)
+        for address in dask_client.nthreads()
+    ]
+    try:
+        with pytest.raises(WorkerLost, match="had no free thread after"):
+            selftest.check(DaskEngine(dask_client), 2, deadline=1.0)
+    finally:
+        Event(release, client=dask_client).set()
+        dask_client.gather(busy)
+
+
+def test_a_worker_with_another_version_is_refused(dask_client, monkeypatch):
+    monkeypatch.setattr(versions, "installed", lambda: {**versions_here, "dsgd": "99.0"})
+    with pytest.raises(ConfigError, match=r"dsgd is .*, expected 99\.0\. Every worker needs"):
+        selftest.check(DaskEngine(dask_client), 2)
+
+
+versions_here = versions.installed()
+
+
+def test_nothing_is_left_in_the_scheduler(dask_client):
+    with DaskEngine(dask_client) as engine:
+        selftest.check(engine, 2)
+
+    def left(dask_scheduler):
+        names = list(dask_scheduler.extensions["variables"].variables) + list(
+            dask_scheduler.extensions["queues"].queues
+        )
+        return [name for name in names if name.startswith("dsgd-meeting")]
+
+    assert dask_client.run_on_scheduler(left) == []
+
+
+def test_an_engine_without_a_client_brings_and_closes_a_cluster(tmp_path):
+    # A process of its own: the cluster's workers start from the main module, and this one has other clients.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json\n"
+        "from dask_ext.engine import DaskEngine\n"
+        "from dsgd.train import selftest\n"
+        "if __name__ == '__main__':\n"
+        "    with DaskEngine() as engine:\n"
+        "        print(json.dumps(selftest.check(engine)))\n"
+        "    assert engine._client.status == 'closed'\n"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=180, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [record["rank"] for record in found] == list(range(len(found)))
+    assert len(found) >= 1
