@@ -24,17 +24,17 @@ class SGD(NamedTuple):
 
     Examples
     --------
-    >>> SGD().update(1.0, 0.0, 0.0, gradient=2.0, rate=0.1, step=1, l1=0.0, l2=0.0)[0]
+    >>> float(SGD().update(1.0, 0.0, 0.0, gradient=2.0, rate=0.1, step=1, l1=0.0, l2=0.0)[0])
     0.8
     """
 
     slots = 0
     lazy = True
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         return penalty_flow(weight - rate * gradient, rate, l1, l2), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return penalty_flow(weight, time, l1, l2)
 
 
@@ -46,11 +46,11 @@ class Momentum(NamedTuple):
     slots = 1
     lazy = False
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         first = rule.beta * first + gradient + l2 * weight
         return penalty_flow(weight - rate * first, rate / (1.0 - rule.beta), l1, 0.0), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return weight
 
 
@@ -62,13 +62,13 @@ class Nesterov(NamedTuple):
     slots = 1
     lazy = False
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         pull = gradient + l2 * weight
         first = rule.beta * first + pull
         moved = weight - rate * (pull + rule.beta * first)
         return penalty_flow(moved, rate / (1.0 - rule.beta), l1, 0.0), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return weight
 
 
@@ -83,12 +83,12 @@ class AdaGrad(NamedTuple):
     slots = 1
     lazy = True
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         first = first + gradient * gradient
         size = rate / (np.sqrt(first) + rule.epsilon)
         return penalty_flow(weight - size * gradient, size, l1, l2), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return penalty_flow(weight, time / (np.sqrt(first) + rule.epsilon), l1, l2)
 
 
@@ -101,12 +101,12 @@ class RMSProp(NamedTuple):
     slots = 1
     lazy = False
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         first = rule.rho * first + (1.0 - rule.rho) * gradient * gradient
         size = rate / (np.sqrt(first) + rule.epsilon)
         return penalty_flow(weight - size * gradient, size, l1, l2), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return weight
 
 
@@ -120,7 +120,7 @@ class Adam(NamedTuple):
     slots = 2
     lazy = False
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         pull = gradient + l2 * weight
         first = rule.beta1 * first + (1.0 - rule.beta1) * pull
         second = rule.beta2 * second + (1.0 - rule.beta2) * pull * pull
@@ -128,7 +128,7 @@ class Adam(NamedTuple):
         size = rate / spread
         return penalty_flow(weight - size * first / (1.0 - rule.beta1**step), size, l1, 0.0), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return weight
 
 
@@ -145,14 +145,14 @@ class AdamW(NamedTuple):
     slots = 2
     lazy = False
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         first = rule.beta1 * first + (1.0 - rule.beta1) * gradient
         second = rule.beta2 * second + (1.0 - rule.beta2) * gradient * gradient
         spread = np.sqrt(second / (1.0 - rule.beta2**step)) + rule.epsilon
         moved = weight - rate * (first / (1.0 - rule.beta1**step)) / spread
         return penalty_flow(moved, rate, l1, l2), first, second
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return weight
 
 
@@ -170,14 +170,14 @@ class FTRL(NamedTuple):
     slots = 2
     lazy = True
 
-    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805, D102
+    def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         grown = second + gradient * gradient
         first = first + gradient - (np.sqrt(grown) - np.sqrt(second)) / rule.rate * weight
         size = np.maximum(np.abs(first) - step * l1, 0.0)
         moved = -np.sign(first) * size / ((rule.beta + np.sqrt(grown)) / rule.rate + step * l2)
         return moved, first, grown
 
-    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805, D102
+    def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         size = np.maximum(np.abs(first) - step * l1, 0.0)
         return -np.sign(first) * size / ((rule.beta + np.sqrt(second)) / rule.rate + step * l2)
 
