@@ -85,6 +85,15 @@ def codes_of(rows, frame, start, stop, scratch):
     return scratch[: stop - start]
 
 
+@inlined
+def run_codes(codes, cross_columns, cross_start, cross_mask, start, stop, scratch):
+    """As ``codes_of``, for loops whose arrays are out of their tuples already."""
+    if cross_start.size:
+        expand_codes(codes, start, stop, cross_columns, cross_start, cross_mask, scratch)
+        return scratch[: stop - start]
+    return codes[start:stop]
+
+
 @compiled
 def dense_scores(dense, start, stop, folded, scores):
     """Add ``dense[start:stop] @ folded`` to ``scores``, four rows at a time to read the weights once for all four."""
@@ -135,50 +144,72 @@ def dense_pull_back(dense, start, stop, slope, grad):
         i += 1
 
 
-@compiled
-def scores_of_run(rows, codes, start, stop, folded, intercept, params, scores):
+@inlined
+def scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores):
     """Write the scores of rows ``start`` to ``stop`` to ``scores``; ``codes`` are those of these rows."""
     n = stop - start
-    for i in range(n):
-        scores[i] = intercept
-    if rows.offset.size:
+    if offset.size:
         for i in range(n):
-            scores[i] += rows.offset[start + i]
-    if rows.dense.shape[1]:
-        dense_scores(rows.dense, start, stop, folded, scores)
-    width = codes.shape[1]
-    if width:
+            scores[i] = intercept + offset[start + i]
+    else:
         for i in range(n):
-            s = scores[i]
-            for j in range(width):
-                s += params[codes[i, j]]
-            scores[i] = s
-    if rows.indptr.size > 1:
-        for i in range(n):
-            s = scores[i]
-            for e in range(rows.indptr[start + i], rows.indptr[start + i + 1]):
-                s += params[rows.indices[e]] * rows.values[e]
-            scores[i] = s
+            scores[i] = intercept
+    if dense.shape[1]:
+        dense_scores(dense, start, stop, folded, scores)
+    if codes.shape[1]:
+        code_scores(codes, params, scores)
+    if indptr.size > 1:
+        sparse_scores(indptr, indices, values, start, stop, params, scores)
+
+
+@inlined
+def pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad):
+    """Add the gradient of rows ``start`` to ``stop`` to ``grad``, given the slope of each row's loss by its score."""
+    if dense.shape[1]:
+        dense_pull_back(dense, start, stop, slopes, grad)
+    if codes.shape[1]:
+        code_pull_back(codes, slopes, grad)
+    if indptr.size > 1:
+        sparse_pull_back(indptr, indices, values, start, stop, slopes, grad)
+    total = grad.dtype.type(0)
+    for i in range(stop - start):
+        total += slopes[i]
+    grad[grad.size - 1] += total
 
 
 @compiled
-def pull_back_run(rows, codes, start, stop, slope, grad):
-    """Add the gradient of rows ``start`` to ``stop`` to ``grad``, given the slope of each row's loss by its score."""
-    n = stop - start
-    if rows.dense.shape[1]:
-        dense_pull_back(rows.dense, start, stop, slope, grad)
-    width = codes.shape[1]
-    total = grad.dtype.type(0)
-    for i in range(n):
-        total += slope[i]
-    if width:
-        for i in range(n):
-            c = slope[i]
-            for j in range(width):
-                grad[codes[i, j]] += c
-    if rows.indptr.size > 1:
-        for i in range(n):
-            c = slope[i]
-            for e in range(rows.indptr[start + i], rows.indptr[start + i + 1]):
-                grad[rows.indices[e]] += c * rows.values[e]
-    grad[grad.size - 1] += total
+def code_scores(codes, params, scores):
+    """Add the weights of each row's codes to its score."""
+    for i in range(codes.shape[0]):
+        s = scores[i]
+        for j in range(codes.shape[1]):
+            s += params[codes[i, j]]
+        scores[i] = s
+
+
+@compiled
+def code_pull_back(codes, slopes, grad):
+    """Add each row's slope to the gradient of its codes."""
+    for i in range(codes.shape[0]):
+        c = slopes[i]
+        for j in range(codes.shape[1]):
+            grad[codes[i, j]] += c
+
+
+@compiled
+def sparse_scores(indptr, indices, values, start, stop, params, scores):
+    """Add each row's sparse values times their weights to its score."""
+    for i in range(stop - start):
+        s = scores[i]
+        for e in range(indptr[start + i], indptr[start + i + 1]):
+            s += params[indices[e]] * values[e]
+        scores[i] = s
+
+
+@compiled
+def sparse_pull_back(indptr, indices, values, start, stop, slopes, grad):
+    """Add each row's slope times its sparse values to their gradient."""
+    for i in range(stop - start):
+        c = slopes[i]
+        for e in range(indptr[start + i], indptr[start + i + 1]):
+            grad[indices[e]] += c * values[e]

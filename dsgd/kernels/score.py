@@ -16,12 +16,14 @@ RUN = 64
 @compiled
 def score_one(rows, frame, params, scratch, out):
     """Write the score of every row to ``out``, of shape (n,); ``scratch`` has shape (RUN, c + m), int32."""
-    folded = params[: rows.dense.shape[1]]
+    dense, indptr, indices, values, offset = rows.dense, rows.indptr, rows.indices, rows.values, rows.offset
+    folded = params[: dense.shape[1]]
     intercept = params[params.size - 1]
     for start in range(0, out.size, RUN):
         stop = min(start + RUN, out.size)
         codes = codes_of(rows, frame, start, stop, scratch)
-        scores_of_run(rows, codes, start, stop, folded, intercept, params, out[start:stop])
+        scores = out[start:stop]
+        scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
 
 
 @compiled

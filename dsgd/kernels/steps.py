@@ -11,9 +11,11 @@ to which weight ``j`` has had its penalty; it is None when there is no penalty o
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .coordinates import settle_coordinate, step_coordinate
 from .protocols import loss_gradient, loss_value, schedule_rate
-from .rows import codes_of, compiled, fold, pull_back_run, scores_of_run, unfold
+from .rows import codes_of, compiled, fold, pull_back_run, run_codes, scores_of_run, unfold
 
 
 class Scratch(NamedTuple):
@@ -37,15 +39,20 @@ class Penalty(NamedTuple):
 @compiled
 def slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes):
     """Write weight x derivative to ``slopes``; return the sum of weight x loss."""
-    total = 0.0
-    for i in range(stop - start):
+    n = stop - start
+    total = slopes.dtype.type(0)
+    if weights.size:
+        for i in range(n):
+            target = label[start + i]
+            weight = weight_scale * weights[start + i]
+            total += weight * loss_value(loss, scores[i], target)
+            slopes[i] = weight * loss_gradient(loss, scores[i], target)
+        return np.float64(total)
+    for i in range(n):
         target = label[start + i]
-        weight = weight_scale
-        if weights.size:
-            weight *= weights[start + i]
-        total += weight * loss_value(loss, scores[i], target)
-        slopes[i] = weight * loss_gradient(loss, scores[i], target)
-    return total
+        total += loss_value(loss, scores[i], target)
+        slopes[i] = weight_scale * loss_gradient(loss, scores[i], target)
+    return np.float64(total * weight_scale)
 
 
 @compiled
@@ -59,17 +66,21 @@ def batch_gradient(loss, rows, frame, starts, begin, end, run, params, weight_sc
     count : int
         Number of rows.
     """
-    scores, slopes = scratch.scores, scratch.slopes
-    intercept = fold(frame, params, rows.dense.shape[1], scratch.folded)
+    scores, slopes, folded = scratch.scores, scratch.slopes, scratch.folded
+    dense, indptr, indices, values = rows.dense, rows.indptr, rows.indices, rows.values
+    label, weights, offset = rows.label, rows.weight, rows.offset
+    all_codes, buffer = rows.codes, scratch.codes
+    crossed, cross_start, cross_mask = frame.cross_columns, frame.cross_start, frame.cross_mask
+    intercept = fold(frame, params, dense.shape[1], folded)
     loss_sum = 0.0
     count = 0
     for r in range(begin, end):
         start = starts[r]
-        stop = min(start + run, rows.label.size)
-        codes = codes_of(rows, frame, start, stop, scratch.codes)
-        scores_of_run(rows, codes, start, stop, scratch.folded, intercept, params, scores)
-        loss_sum += slopes_of_run(loss, rows.label, rows.weight, start, stop, weight_scale, scores, slopes)
-        pull_back_run(rows, codes, start, stop, slopes, grad)
+        stop = min(start + run, label.size)
+        codes = run_codes(all_codes, crossed, cross_start, cross_mask, start, stop, buffer)
+        scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
+        loss_sum += slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes)
+        pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad)
         count += stop - start
     return loss_sum, count
 
@@ -77,27 +88,30 @@ def batch_gradient(loss, rows, frame, starts, begin, end, run, params, weight_sc
 @compiled
 def anchored_gradient(loss, rows, frame, starts, begin, end, run, params, anchor, weight_scale, grad, scratch):
     """As ``batch_gradient``, of the difference of the gradients at ``params`` and at ``anchor`` (Johnson & Zhang 2013)."""
-    scores, slopes = scratch.scores, scratch.slopes
-    width = rows.dense.shape[1]
-    intercept = fold(frame, params, width, scratch.folded)
-    anchor_intercept = fold(frame, anchor, width, scratch.anchored)
+    scores, slopes, folded, anchored = scratch.scores, scratch.slopes, scratch.folded, scratch.anchored
+    dense, indptr, indices, values = rows.dense, rows.indptr, rows.indices, rows.values
+    label, weights, offset = rows.label, rows.weight, rows.offset
+    all_codes, buffer = rows.codes, scratch.codes
+    crossed, cross_start, cross_mask = frame.cross_columns, frame.cross_start, frame.cross_mask
+    intercept = fold(frame, params, dense.shape[1], folded)
+    at_anchor = fold(frame, anchor, dense.shape[1], anchored)
     loss_sum = 0.0
     count = 0
     for r in range(begin, end):
         start = starts[r]
         stop = min(start + run, rows.label.size)
-        codes = codes_of(rows, frame, start, stop, scratch.codes)
-        scores_of_run(rows, codes, start, stop, scratch.anchored, anchor_intercept, anchor, slopes)
-        scores_of_run(rows, codes, start, stop, scratch.folded, intercept, params, scores)
+        codes = run_codes(all_codes, crossed, cross_start, cross_mask, start, stop, buffer)
+        scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, anchored, at_anchor, anchor, slopes)
+        scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
         for i in range(stop - start):
-            target = rows.label[start + i]
+            target = label[start + i]
             weight = weight_scale
-            if rows.weight.size:
-                weight *= rows.weight[start + i]
+            if weights.size:
+                weight *= weights[start + i]
             loss_sum += weight * loss_value(loss, scores[i], target)
-            at_anchor = loss_gradient(loss, slopes[i], target)
-            slopes[i] = weight * (loss_gradient(loss, scores[i], target) - at_anchor)
-        pull_back_run(rows, codes, start, stop, slopes, grad)
+            before = loss_gradient(loss, slopes[i], target)
+            slopes[i] = weight * (loss_gradient(loss, scores[i], target) - before)
+        pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad)
         count += stop - start
     return loss_sum, count
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.protocols import choose
-from .formulas import constant, kink_curvature
+from .formulas import constant, kink_curvature, log1p_unit
 from .registry import register
 
 # exp(80) and its inverse are both ordinary float32 numbers; beyond it the gradient is zero to any purpose.
@@ -30,10 +30,13 @@ class LogLoss(NamedTuple):
 
     def value(loss, score, target):
         margin = score * target
-        return np.maximum(-margin, 0) + np.log1p(np.exp(-np.abs(margin)))
+        return np.maximum(-margin, constant(0.0, margin)) + log1p_unit(np.exp(-np.abs(margin)))
 
     def gradient(loss, score, target):
-        return -target / (1 + np.exp(np.minimum(score * target, MARGIN_LIMIT)))
+        # The same exponential as in ``value``, so that a loop that wants both computes it once.
+        margin = score * target
+        odds = np.exp(-np.abs(margin))
+        return -target * choose(margin > 0, odds, constant(1.0, margin)) / (constant(1.0, margin) + odds)
 
     def curvature(loss, score, target):
         odds = np.exp(-np.abs(score * target))

@@ -120,35 +120,38 @@ class Sample:
         out[:, -1] = 1.0
         return out
 
-    def sums(self, weights: np.ndarray, matrix: bool = True) -> SampleSums:
-        """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,)."""
+    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
+        """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
+
+        ``part`` is the share of the sample to use: its first rows.
+        """
         problem = self.problem
         k = problem.outputs
+        rows = slice(0, int(np.ceil(part * len(self.target))))
+        features, target, weight = self.features[rows], self.target[rows], self.weight[rows]
         w = weights.reshape(-1, k).astype(problem.dtype)
-        scores = self.features @ w + self.offset[:, None]
+        scores = features @ w + self.offset[rows, None]
         if k == 1:
             scores = scores[:, 0]
-            value, slope = problem.loss.value(scores, self.target), problem.loss.gradient(scores, self.target)
+            value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)
         else:
-            value, slope = problem.loss.value(scores, self.target), problem.loss.residuals(scores, self.target)
-        loss = float(np.dot(value.astype(np.float64), self.weight))
-        slope = slope * (self.weight if k == 1 else self.weight[:, None])
-        gradient = (self.features.T @ slope.astype(problem.dtype)).astype(np.float64).ravel()
-        size = w.size if matrix else 0
-        total = np.zeros((size, size))
-        if matrix:
-            for (a, b), factor in self._curvatures(scores):
-                block = self.features.T @ (self.features * (factor * self.weight)[:, None].astype(problem.dtype))
-                total[a::k, b::k] = block
-                if a != b:
-                    total[b::k, a::k] = block
-        return SampleSums(total, gradient, loss, float(len(self.target)))
+            value, slope = problem.loss.value(scores, target), problem.loss.residuals(scores, target)
+        loss = float(np.dot(value.astype(np.float64), weight))
+        slope = slope * (weight if k == 1 else weight[:, None])
+        gradient = (features.T @ slope.astype(problem.dtype)).astype(np.float64).ravel()
+        total = np.zeros((w.size, w.size))
+        for (a, b), factor in self._curvatures(scores, target):
+            block = features.T @ (features * (factor * weight)[:, None].astype(problem.dtype))
+            total[a::k, b::k] = block
+            if a != b:
+                total[b::k, a::k] = block
+        return SampleSums(total, gradient, loss, float(len(target)))
 
-    def _curvatures(self, scores: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    def _curvatures(self, scores: np.ndarray, target: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         """Second derivatives of each row's loss by its scores (a, b), for a <= b, those that are not zero."""
         loss = self.problem.loss
         if self.problem.outputs == 1:
-            yield (0, 0), loss.curvature(scores, self.target)
+            yield (0, 0), loss.curvature(scores, target)
         elif isinstance(loss, Softmax):
             p = loss.inverse_link(scores)
             for a in range(loss.outputs):
@@ -156,7 +159,7 @@ class Sample:
                     yield (a, b), p[:, a] * ((a == b) - p[:, b])
         elif isinstance(loss, OneVersusRest):
             for a in range(loss.outputs):
-                sign = np.where(self.target == a, 1, -1).astype(scores.dtype)
+                sign = np.where(target == a, 1, -1).astype(scores.dtype)
                 yield (a, a), loss.loss.curvature(scores[:, a], sign)
 
 

@@ -16,7 +16,7 @@ from ..kernels.rows import Frame, Rows
 from ..kernels.steps import Penalty
 
 # Bytes of features in a run: small enough for the first-level cache beside the weights, and about a page of memory.
-RUN_BYTES = 6 << 10
+RUN_BYTES = 7 << 10
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Problem:
     def run_length(self, most: int) -> int:
         """Rows of a run: about ``RUN_BYTES`` of features, at most ``most``, a multiple of 4 where that is possible."""
         row = max(8, self.layout.dense * self.dtype.itemsize + (self.layout.codes + self.layout.crosses.count) * 4)
-        run = int(np.clip(RUN_BYTES // row, 4, 64))
+        run = int(np.clip(RUN_BYTES // row // 4 * 4, 4, 64))
         return max(1, min(run, most))
 
 

@@ -22,8 +22,8 @@ class SampleField(Protocol):
     fraction: float
     squares: np.ndarray
 
-    def sums(self, weights: np.ndarray) -> SampleSums:
-        """Loss, gradient and curvature at active weights."""
+    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights, over a part of the sample."""
         ...
 
 
@@ -92,9 +92,9 @@ class GangSample:
         self.squares = self._own.squares
         self._collective.allreduce(self.squares)
 
-    def sums(self, weights: np.ndarray) -> SampleSums:
-        """Loss, gradient and curvature at active weights."""
-        vector = self._own.sums(weights).to_vector()
+    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights, over a part of the sample."""
+        vector = self._own.sums(weights, part).to_vector()
         self._collective.allreduce(vector)
         return SampleSums.from_vector(vector)
 

@@ -45,7 +45,7 @@ class Progress:
         self.converged = False
         self.best: np.ndarray | None = None
 
-    def round(self, objective: float, params: np.ndarray, *, phase: str = "", expected: float = 0.0) -> bool:
+    def round(self, objective: float, params: np.ndarray, *, expected: float | None = None) -> bool:
         """Note the end of an epoch; return whether to stop.
 
         Parameters
@@ -53,10 +53,8 @@ class Progress:
         objective : float
             Penalty included: at ``params``, or the mean over the epoch's steps where the recipe has only that.
         params : ndarray of shape ((d + 1) k,)
-        phase : str
-            What kind of epoch it was.
-        expected : float
-            Unused by the rule; by how much the recipe thought that the objective would fall.
+        expected : float, optional
+            The objective that the recipe expects after its next step.
         """
         if not np.isfinite(objective):
             raise DataError(
@@ -67,6 +65,7 @@ class Progress:
         record = {
             "epoch": len(self.history) + 1,
             "objective": float(objective),
+            "expected": None if expected is None else float(expected),
             "validation": held_out,
             "seconds": time.perf_counter() - self._began,
             "rows": self._rows,

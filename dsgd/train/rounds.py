@@ -152,9 +152,9 @@ class ShareOnWorker:
         """Sums of squares of the active weights' features."""
         return self._sample(active, fraction).squares.tobytes()
 
-    def sums(self, active: np.ndarray, fraction: float, weights: np.ndarray) -> bytes:
+    def sums(self, active: np.ndarray, fraction: float, weights: np.ndarray, part: float) -> bytes:
         """Loss, gradient and curvature of the sampled rows."""
-        return self._sample(active, fraction).sums(weights).to_vector().tobytes()
+        return self._sample(active, fraction).sums(weights, part).to_vector().tobytes()
 
     def epoch(self, recipe: Any, arrays: bytes, number: int, step: int) -> bytes:
         """A local epoch from the given weights: the sums over rows of what it ended with."""
@@ -262,9 +262,9 @@ class EngineSample:
         self.fraction = chosen_fraction(field.problem.rows, len(active))
         self.squares = field.sums("squares", active=active, fraction=self.fraction)
 
-    def sums(self, weights: np.ndarray) -> SampleSums:
-        """Loss, gradient and curvature at active weights."""
-        vector = self._field.sums("sums", active=self._active, fraction=self.fraction, weights=weights)
+    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights, over a part of the sample."""
+        vector = self._field.sums("sums", active=self._active, fraction=self.fraction, weights=weights, part=part)
         return SampleSums.from_vector(vector)
 
 
