@@ -16,6 +16,7 @@ from dsgd.kernels.steps import Penalty, Scratch, local_steps
 from dsgd.losses import LogLoss
 from dsgd.optim.rules import SGD, AdaGrad
 from dsgd.optim.schedules import Constant
+from dsgd.train.recipe import in_dtype
 
 from ..measure import Sample, Stopwatch
 
@@ -60,9 +61,9 @@ class Loop:
         self.batch = batch // self.run
         self.params = np.zeros(self.layout.size + 1, np.float32)
         adaptive = online or self.layout.codes > 0
-        self.rule = AdaGrad() if adaptive else SGD()
+        self.rule = in_dtype(AdaGrad() if adaptive else SGD(), np.dtype(np.float32))
         self.first = np.zeros_like(self.params) if adaptive else None
-        self.schedule = Constant(rate)
+        self.schedule = in_dtype(Constant(rate), np.dtype(np.float32))
         self.penalty = Penalty(np.float32(0), np.float32(0), True)
         self.grad = np.zeros_like(self.params)
         p, run = self.layout.dense, self.run
