@@ -63,13 +63,13 @@ def collect(
     described = client.gather([client.submit(describe, future, roles, features) for future in futures])
     holders = client.who_has(futures)
     partitions = [
-        Partition(future.key, rows, tuple(holders.get(future.key, ())))
+        Partition(future, rows, tuple(holders.get(future.key, ())))
         for future, (rows, _) in zip(futures, described, strict=True)
     ]
     spec = next((spec for _, spec in described if spec is not None), None)
     if spec is None:
         raise DataError("the Dask collection has no rows; a fit needs at least one")
-    return PartitionsDataset(partitions, roles, spec, places, futures)
+    return PartitionsDataset(partitions, roles, spec, places)
 
 
 def describe(part: Any, roles: Roles, features: dict[str, Any]) -> tuple[int, FeatureSpec | None]:
@@ -89,7 +89,7 @@ def _frame_parts(X: dd.DataFrame, beside: dict[str, Any]) -> tuple[list, Roles]:
         if isinstance(values, dd.Series):
             if values.npartitions != X.npartitions:
                 raise ConfigError(
-                    f"{_ROLES[role]} has {values.npartitions} partitions and X has {X.npartitions}; give the name of a column of X"
+                    f"{_ROLES[role]} has {values.npartitions} partitions and X has {X.npartitions}; name a column of X"
                 )
             names[role] = f"__{role}__"
             X = X.assign(**{names[role]: values})

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import os
-import pickle
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from dsgd.train import rank as ranks
 
 from . import worker
 from .gang import Gang, Mail, bounded, turn
+from .shipping import pack
 
 _SHIP = (
     "Every worker needs the same dsgd (and dask_ext) as the client: install it in the workers' environment, for example"
@@ -141,11 +141,12 @@ class DaskEngine:
         finally:
             bounded(distributed.Variable(worker.meeting(fit), client=self._client).delete)
 
-    def _ship(self, payload: Any, address: str) -> "bytes | distributed.Future":
-        pickled = pickle.dumps(payload, protocol=5)
-        if len(pickled) <= _LARGE:
-            return pickled
-        return self._client.scatter(pickled, workers=[address], hash=False)
+    def _ship(self, payload: Any, address: str) -> tuple[Any, list[distributed.Future]]:
+        """Return a payload as bytes, or as data on its worker, and the futures that it holds."""
+        packed, futures = pack(payload)
+        if len(packed) <= _LARGE:
+            return packed, futures
+        return self._client.scatter(packed, workers=[address], hash=False), futures
 
     def _probe(self, addresses: Sequence[str], deadline: float) -> dict[str, worker.Probe]:
         """Ask each worker what it has, which also shows that it has a free thread."""
@@ -182,12 +183,11 @@ class DaskEngine:
         if not threads:
             raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
         pinned: dict[str, Any] = {"workers": list(threads)} if self._workers is not None else {}
-        shared = self._share(payloads)
         level = [
             self._client.submit(
-                worker.run_leaf, function, shared, index, len(payloads), self._name, 1, pure=False, **pinned
+                worker.run_leaf, function, *shipped, index, len(payloads), self._name, 1, pure=False, **pinned
             )
-            for index in range(len(payloads))
+            for index, shipped in enumerate(self._share(payloads))
         ]
         submitted = list(level)
         try:
@@ -201,10 +201,16 @@ class DaskEngine:
         finally:
             bounded(lambda: self._client.cancel(submitted))
 
-    def _share(self, payloads: Sequence[Any]) -> "bytes | distributed.Future":
-        """Ship all payloads as one, so that what they share (the weights, say) travels once a worker."""
-        pickled = pickle.dumps(list(payloads), protocol=5)
-        return pickled if len(pickled) <= _LARGE else self._client.scatter(pickled, broadcast=True, hash=False)
+    def _share(self, payloads: Sequence[Any]) -> list[tuple[Any, list[distributed.Future], int]]:
+        """Ship all payloads as one, so that what they share (the weights, say) travels once a worker.
+
+        Payloads that hold futures travel one by one, so that a leaf waits for its own data only.
+        """
+        packed, futures = pack(list(payloads))
+        if futures:
+            return [(*pack([payload]), 0) for payload in payloads]
+        shared = packed if len(packed) <= _LARGE else self._client.scatter(packed, broadcast=True, hash=False)
+        return [(shared, [], index) for index in range(len(payloads))]
 
     def _fetch(self, future: distributed.Future) -> Any:
         try:

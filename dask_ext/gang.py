@@ -143,11 +143,11 @@ class Gang:
         self._wait_for_reports(lambda: self._drain(box, on_report))
         return ranks.results(self._outcomes[orders.rank] for orders in self._orders)
 
-    def _submit(self, orders: worker.Orders, address: str, payload: Any) -> distributed.Future:
+    def _submit(self, orders: worker.Orders, address: str, payload: tuple[Any, list]) -> distributed.Future:
         return self._client.submit(
             worker.run_rank,
             orders,
-            payload,
+            *payload,
             key=orders.key,
             workers=[address],
             allow_other_workers=False,

@@ -1,16 +1,16 @@
-"""Partitions that live on Dask's workers, as a dataset: what travels to a rank is keys, and the rows stay where they are.
+"""Partitions that live on Dask's workers, as a dataset: what travels to a rank is futures, and the rows stay where they are.
 
-In comes a Dask DataFrame or Array; each of its partitions is computed, put into Arrow or numpy form and kept by the worker that has it. A rank
-reads the partitions of its own worker from that worker's memory; one that was moved, to balance the ranks or because its worker
-has died, is fetched by its key from wherever it is.
+In comes a Dask DataFrame or Array; each of its partitions is computed, put into Arrow or numpy form and kept by the worker that
+has it. A rank reads the partitions of its own worker from that worker's memory; one that was given to another rank, to even
+the ranks out, is brought to its worker by Dask.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-import distributed
 import numpy as np
 import pyarrow as pa
 
@@ -29,9 +29,12 @@ _UNEVEN = 1.25
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition: a table, or a matrix with its columns beside it, under ``key`` on the workers ``where``."""
+    """One partition: a table, or a matrix with its columns beside it, on the workers ``where``.
 
-    key: str
+    ``data`` is a future in the client; in a rank it is what the future stood for, or None where another rank has the rows.
+    """
+
+    data: Any
     rows: int
     where: tuple[str, ...]
 
@@ -46,8 +49,6 @@ class PartitionsDataset(Dataset):
     spec : FeatureSpec
     places : sequence of str
         The worker of each rank of the gang that is going to read.
-    futures : sequence of distributed.Future
-        Keep the partitions alive as long as this object is in the client.
     """
 
     def __init__(
@@ -56,17 +57,12 @@ class PartitionsDataset(Dataset):
         roles: Roles,
         spec: FeatureSpec,
         places: Sequence[str] = (),
-        futures: Sequence[distributed.Future] = (),
     ):
         self.partitions = list(partitions)
         self.roles = roles
         self.places = list(places)
         self._spec = spec
-        self._futures = list(futures)
         require_rows(sum(partition.rows for partition in partitions), "the Dask collection")
-
-    def __getstate__(self):
-        return self.__dict__ | {"_futures": []}
 
     @property
     def spec(self) -> FeatureSpec:
@@ -75,7 +71,7 @@ class PartitionsDataset(Dataset):
 
     def with_spec(self, spec: FeatureSpec) -> "PartitionsDataset":
         """Return the same rows with the features of a fitted model."""
-        return PartitionsDataset(self.partitions, self.roles, spec, self.places, self._futures)
+        return PartitionsDataset(self.partitions, self.roles, spec, self.places)
 
     def splits(self) -> list[Split]:
         """One split for each partition that has rows."""
@@ -105,9 +101,16 @@ class PartitionsDataset(Dataset):
             load[rank] += split.rows
         return shares
 
+    def only(self, splits: Sequence[Split]) -> tuple["PartitionsDataset", list[Split]]:
+        """Return the dataset with the splits' partitions alone."""
+        wanted = {split.index for split in splits}
+        other = copy(self)
+        other.partitions = [p if i in wanted else replace(p, data=None) for i, p in enumerate(self.partitions)]
+        return other, list(splits)
+
     def _open(self, split: Split) -> tuple[Dataset, Split]:
         """Return one partition as a dataset in memory, and the split's rows in it."""
-        whole = open_partition(fetch(self.partitions[split.index].key), self.roles, self._spec)
+        whole = open_partition(self.partitions[split.index].data, self.roles, self._spec)
         return whole, replace(split, index=0)
 
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
@@ -131,12 +134,6 @@ class PartitionsDataset(Dataset):
         except DataError as error:
             here = f"partition {split.index} of the Dask collection"
             raise DataError(str(error).replace("the data in memory", here)) from error
-
-
-def fetch(key: str) -> Any:
-    """Return a partition inside a task: from this worker's memory, or from another worker's."""
-    client = distributed.get_client()
-    return client.gather(distributed.Future(key, client))
 
 
 def open_partition(part: Any, roles: Roles, spec: FeatureSpec) -> Dataset:

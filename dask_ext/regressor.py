@@ -9,13 +9,14 @@ class SGDRegressor(DaskFace, LocalRegressor):
     """Linear regression trained by parallel stochastic gradient descent on Dask's workers.
 
     As :class:`dsgd.SGDRegressor`, with other defaults for ``standardize`` and ``n_workers``. Runs on the current
-    ``distributed.Client``, or else on a LocalCluster that is started for each fit. ``fit`` also takes a Dask DataFrame with the names
-    of its columns, or a Dask Array with arrays of labels and weights; predictions for these are lazy.
+    ``distributed.Client``, or else on a LocalCluster that is started for each fit. ``fit`` also takes a Dask
+    DataFrame with the names of its columns, or a Dask Array with arrays of labels and weights; predictions for these are lazy.
 
     Parameters
     ----------
     loss : str
-        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma" or "tweedie".
+        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma" or
+        "tweedie".
     epsilon, quantile, power : float
         Parameters of the losses that have them (huber and the epsilon-insensitive ones; quantile; tweedie).
     penalty : {"l2", "l1", "elasticnet", None}

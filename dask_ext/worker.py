@@ -6,7 +6,6 @@ and, if the rank's collective so wants, its peers; nothing needs to reach the cl
 
 import contextlib
 import os
-import pickle
 import shutil
 import threading
 import time
@@ -22,6 +21,8 @@ from dsgd.train import place, scratch, versions
 from dsgd.train import rank as ranks
 from dsgd.train.engine import RankContext, no_gang
 from dsgd.train.rank import LOST, Failure
+
+from .shipping import unpack
 
 # A rank looks this often, in seconds, whether its gang has fallen while it waits for the others.
 _LOOK = 1.0
@@ -82,8 +83,8 @@ class Orders:
         return f"dsgd-rank-{self.fit}-{self.rank}"
 
 
-def run_rank(orders: Orders, payload: bytes) -> tuple[bytes | Failure, int]:
-    """Be one rank; return its result or its failure, and how many reports it sent."""
+def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | Failure, int]:
+    """Be one rank, with the data of its payload's futures; return its result or its failure, and how many reports it sent."""
     refused = _refuse(orders)
     if refused:
         return Failure(orders.rank, LOST, f"rank {orders.rank} {refused}"), 0
@@ -104,12 +105,12 @@ def run_rank(orders: Orders, payload: bytes) -> tuple[bytes | Failure, int]:
             threads=orders.threads,
             fallen=link.fallen,
         )
-        return ranks.run(orders.rank, "dask_ext.worker:call", orders.function, context, payload), link.sent
+        return ranks.run(orders.rank, "dask_ext.worker:call", orders.function, context, payload, found), link.sent
 
 
-def call(function: str, context: RankContext, payload: bytes) -> bytes:
+def call(function: str, context: RankContext, payload: bytes, found: list[Any]) -> bytes:
     """Unpack the payload and call the function, so that an error in either is the rank's."""
-    return ranks.find(function)(context, pickle.loads(payload))
+    return ranks.find(function)(context, unpack(payload, found))
 
 
 def _refuse(orders: Orders) -> str | None:
@@ -195,7 +196,9 @@ def sweep(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def run_leaf(function: str, payloads: bytes, index: int, size: int, name: str, threads: int) -> bytes | Failure:
+def run_leaf(
+    function: str, payloads: bytes, found: list[Any], place_in: int, index: int, size: int, name: str, threads: int
+) -> bytes | Failure:
     """Be one leaf of an aggregate."""
     worker = distributed.get_worker()
     directory = kept(worker.local_directory, name)
@@ -210,12 +213,12 @@ def run_leaf(function: str, payloads: bytes, index: int, size: int, name: str, t
         threads=threads,
     )
     with place.limit_threads(threads):
-        return ranks.run(index, "dask_ext.worker:call_one", function, context, payloads)
+        return ranks.run(index, "dask_ext.worker:call_one", function, context, payloads, found, place_in)
 
 
-def call_one(function: str, context: RankContext, payloads: bytes) -> bytes:
+def call_one(function: str, context: RankContext, payloads: bytes, found: list[Any], place_in: int) -> bytes:
     """Unpack all payloads, which share what they have in common, and call the function with this leaf's."""
-    return ranks.find(function)(context, pickle.loads(payloads)[context.rank])
+    return ranks.find(function)(context, unpack(payloads, found)[place_in])
 
 
 def kept(local_directory: str, name: str) -> str:

@@ -1,5 +1,7 @@
 """The classifier: scikit-learn's face of linear classification, binary and with more classes."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
@@ -204,6 +206,6 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         return self._score("accuracy", X, y, sample_weight)
 
     @property
-    def classes_(self) -> np.ndarray | None:
+    def classes_(self) -> Any:
         """The classes, ascending."""
         return self._fitted.classes
