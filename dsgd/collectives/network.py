@@ -4,8 +4,8 @@ A failure is final: the rank tells its peers why it gives up, so that all of the
 time.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +46,11 @@ class NetworkCollective:
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)
-        with self._operation():
-            if buffer.nbytes <= frames.INLINE:
-                self._allreduce_small(buffer)
-            else:
-                self._allreduce_large(buffer)
-                self._channel.flush()
+        if buffer.nbytes <= frames.INLINE:
+            self._run(self._allreduce_small, buffer)
+        else:
+            self._run(self._allreduce_large, buffer)
+            self._run(self._channel.flush)
 
     def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum sparse vectors; see :class:`dsgd.collectives.Collective`."""
@@ -61,9 +60,8 @@ class NetworkCollective:
         """Copy the root's ``buffer`` into every rank's."""
         check_buffer(buffer)
         check_root(root, self.size)
-        with self._operation():
-            self._broadcast(as_bytes(buffer), root)
-            self._channel.flush()
+        self._run(self._broadcast, as_bytes(buffer), root)
+        self._run(self._channel.flush)
 
     def allgather(self, payload: bytes) -> list[bytes]:
         """Everybody's payload, in rank order."""
@@ -71,9 +69,8 @@ class NetworkCollective:
 
     def gather_arrays(self, array: np.ndarray) -> list[np.ndarray]:
         """Everybody's ``array`` (1-d, uint8, of any length), in rank order."""
-        with self._operation():
-            gathered = self._gather(np.ascontiguousarray(array))
-            self._channel.flush()
+        gathered = self._run(self._gather, np.ascontiguousarray(array))
+        self._run(self._channel.flush)
         return gathered
 
     def barrier(self) -> None:
@@ -97,12 +94,11 @@ class NetworkCollective:
     def _gather(self, array: np.ndarray) -> list[np.ndarray]:
         raise NotImplementedError
 
-    @contextmanager
-    def _operation(self) -> Iterator[None]:
+    def _run(self, operation: Callable[..., Any], *arguments: Any) -> Any:
         if self._lost is not None:
             raise WorkerLost(self._lost)
         try:
-            yield
+            return operation(*arguments)
         except BaseException as error:
             self.fail(str(error) or type(error).__name__)
             raise
@@ -152,10 +148,3 @@ def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
 def segment(array: np.ndarray, index: int, count: int) -> np.ndarray:
     """View on the part ``index`` of ``count`` nearly equal parts."""
     return array[len(array) * index // count : len(array) * (index + 1) // count]
-
-
-def add_in_order(buffer: np.ndarray, parts: list[np.ndarray]) -> None:
-    """``buffer = parts[0] + parts[1] + ...``, added from the left."""
-    np.copyto(buffer, parts[0])
-    for part in parts[1:]:
-        buffer += part

@@ -10,7 +10,7 @@ around the ring instead and added up by everybody, in rank order.
 import numpy as np
 
 from ..transport import frames
-from .network import NetworkCollective, add_in_order, pieces, segment
+from .network import NetworkCollective, pieces, segment
 
 
 class Ring(NetworkCollective):
@@ -37,14 +37,16 @@ class Ring(NetworkCollective):
 
     def _allreduce_small(self, buffer: np.ndarray) -> None:
         parts = [buffer] * self.size
-        mine = buffer
+        passed_on = buffer
         for step in range(1, self.size):
-            self._send(self._next, frames.REDUCE, mine)
-            mine = self._receive(self._previous, frames.REDUCE, buffer.dtype, len(buffer))
-            parts[(self.rank - step) % self.size] = mine
-        # The caller's buffer is an addend too, and about to be overwritten.
-        parts[self.rank] = buffer.copy()
-        add_in_order(buffer, parts)
+            self._send(self._next, frames.REDUCE, passed_on)
+            passed_on = self._receive(self._previous, frames.REDUCE, buffer.dtype, len(buffer))
+            parts[(self.rank - step) % self.size] = passed_on
+        # Added up outside of the caller's buffer, which is one of the addends.
+        total = parts[0] + parts[1]
+        for part in parts[2:]:
+            total += part
+        buffer[:] = total
 
     def _allreduce_large(self, buffer: np.ndarray) -> None:
         steps = 2 * (self.size - 1)

@@ -55,8 +55,8 @@ class Channel:
         self._inbox: dict[int, deque[tuple[Header, memoryview]]] = {}
         self._expected: dict[int, int] = {}
         self._failed = False
-        self._scratch = bytearray(HEADER_BYTES + INLINE)
-        self._context = zmq.Context()
+        # One thread would encrypt what leaves and decrypt what comes one after the other.
+        self._context = zmq.Context(io_threads=2)
         self._authenticator = security.authenticator(self._context)
         self._listener = self._context.socket(zmq.PULL)
         try:
@@ -92,14 +92,13 @@ class Channel:
         """
         link = self._links[peer]
         length = payload.nbytes
-        header = Header(kind, frames.CODES[payload.dtype], self.rank, self._attempt, self._fit, link.sent, length)
-        header.pack_into(self._scratch)
+        code = frames.CODES[payload.dtype]
+        header = frames.pack(kind, code, self.rank, self._attempt, self._fit, link.sent, length)
         try:
             if length <= INLINE:
-                self._scratch[HEADER_BYTES : HEADER_BYTES + length] = payload.view(np.uint8).data
-                link.send_small(memoryview(self._scratch)[: HEADER_BYTES + length])
+                link.send_small(header + payload.tobytes())
             else:
-                link.send_large(memoryview(self._scratch)[:HEADER_BYTES], payload)
+                link.send_large(header, payload)
         except zmq.Again:
             raise self._lost(peer, f"{link.lost() or 'cannot be reached'}", "sent to it in", kind) from None
         link.sent += 1

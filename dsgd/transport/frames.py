@@ -25,6 +25,11 @@ _HEADER = struct.Struct("<4sBBBBIIQQQ")
 HEADER_BYTES = _HEADER.size
 
 
+def pack(kind: int, code: int, source: int, attempt: int, fit: int, sequence: int, length: int) -> bytes:
+    """The bytes of a header; the fields are those of :class:`Header`, which need not be made for every message."""
+    return _HEADER.pack(MAGIC, VERSION, kind, code, 0, source, attempt, fit, sequence, length)
+
+
 class Header(NamedTuple):
     """A message's header.
 
@@ -50,10 +55,9 @@ class Header(NamedTuple):
     sequence: int
     length: int
 
-    def pack_into(self, target: bytearray) -> None:
-        """Write the header at the beginning of ``target``."""
-        kind, code, source, attempt, fit, sequence, length = self
-        _HEADER.pack_into(target, 0, MAGIC, VERSION, kind, code, 0, source, attempt, fit, sequence, length)
+    def pack(self) -> bytes:
+        """The header as it travels."""
+        return pack(*self)
 
 
 def parse(data: bytes) -> Header:
@@ -66,16 +70,14 @@ def parse(data: bytes) -> Header:
 
     Examples
     --------
-    >>> frame = bytearray(HEADER_BYTES)
-    >>> Header(REDUCE, 1, source=3, attempt=0, fit=7, sequence=9, length=400).pack_into(frame)
-    >>> parse(bytes(frame)).length
+    >>> parse(Header(REDUCE, 1, source=3, attempt=0, fit=7, sequence=9, length=400).pack()).length
     400
     """
     if len(data) < HEADER_BYTES:
         raise ValueError(f"{len(data)} bytes are too short for a header of {HEADER_BYTES}")
-    magic, version, kind, code, _, *rest = _HEADER.unpack_from(data)
+    magic, version, kind, code, _, source, attempt, fit, sequence, length = _HEADER.unpack_from(data)
     if magic != MAGIC or version != VERSION:
         raise ValueError(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {version}")
     if kind >= len(KINDS) or code >= len(DTYPES):
         raise ValueError(f"unknown kind {kind} or dtype code {code}")
-    return Header(kind, code, *rest)
+    return Header(kind, code, source, attempt, fit, sequence, length)

@@ -58,11 +58,11 @@ class Link:
         self._read_events()
         return "closed its connection or died" if self._events & (_REFUSED | _BROKEN) else None
 
-    def send_small(self, frame: memoryview) -> None:
+    def send_small(self, frame: bytes) -> None:
         """Send a frame that is copied; zmq.Again when there is no connection."""
         self._socket.send(frame, zmq.NOBLOCK)
 
-    def send_large(self, header: memoryview, payload: np.ndarray) -> None:
+    def send_large(self, header: bytes, payload: np.ndarray) -> None:
         """Send a header and a payload that is not copied; zmq.Again when there is no connection."""
         self._socket.send(header, zmq.NOBLOCK | zmq.SNDMORE)
         tracker = self._socket.send(payload, zmq.NOBLOCK, copy=False, track=True)

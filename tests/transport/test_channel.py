@@ -12,7 +12,7 @@ import zmq
 from dsgd.errors import WorkerLost
 from dsgd.transport import Channel, FitKeys, Security, frames
 from dsgd.transport.endpoint import configure
-from dsgd.transport.frames import GATHER, HEADER_BYTES, REDUCE, Header
+from dsgd.transport.frames import GATHER, REDUCE, Header
 
 FLOAT = np.dtype(np.float32)
 
@@ -168,10 +168,8 @@ def test_a_frame_that_is_too_long_ends_its_connection_and_no_other(pair, intrude
 
 
 def frame(keys, *, payload=b"", **changes) -> bytes:
-    data = bytearray(HEADER_BYTES)
     fields = {"kind": REDUCE, "code": 1, "source": 0, "attempt": 0, "fit": keys.fit, "sequence": 0, "length": 20}
-    Header(**{**fields, **changes}).pack_into(data)
-    return bytes(data) + payload
+    return Header(**{**fields, **changes}).pack() + payload
 
 
 def test_messages_that_do_not_belong_are_dropped_and_logged(pair, intruder, keys, caplog):
