@@ -1,6 +1,7 @@
 """Marking and counting the weights that rows use."""
 
-from .rows import codes_of, compiled
+from .compiling import compiled
+from .rows import codes_of
 
 
 @compiled

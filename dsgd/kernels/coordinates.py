@@ -6,8 +6,9 @@ it inside the loop halves the loop's speed.
 
 import numpy as np
 
+from .compiling import allocating, compiled, inlined
 from .protocols import rule_settle, rule_update, schedule_rate
-from .rows import codes_of, compiled, inlined
+from .rows import codes_of
 
 
 @inlined
@@ -41,7 +42,7 @@ def settle_coordinate(rule, params, first, second, last, clock, j, rate, step, b
             params[j] = rule_settle(rule, params[j], zero, zero, time, step, l1, l2)
 
 
-@compiled
+@allocating
 def clock_table(schedule, step, count):
     """Sums of the rates of the first 0, 1, ... ``count`` steps after ``step``; shape (count + 1,), float64."""
     clock = np.zeros(count + 1)

@@ -6,20 +6,21 @@ xxHash family; it depends on the order of the members, which the feature spec fi
 """
 
 import numpy as np
-from numba import njit
+
+from .compiling import compiled, spliced
 
 _SEED = np.uint64(0x27D4EB2F165667C5)
 _MULTIPLIER = np.uint64(0x9E3779B185EBCA87)
 _FOLD = np.uint64(32)
 
 
-@njit(inline="always")
+@spliced
 def _mix(hashed, code):
     hashed = (hashed ^ np.uint64(code)) * _MULTIPLIER
     return hashed ^ (hashed >> _FOLD)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def expand_codes(codes, start, stop, cross_columns, cross_start, cross_mask, out):
     """Write the codes of rows ``start`` to ``stop`` and, after them, the positions of their crosses.
 

@@ -3,14 +3,12 @@
 A row's weights are brought up to date, scored, and stepped with the slope of the loss in one go, so each of them is in the
 cache for all three; there is no gradient buffer. It is ``local_steps`` with mini-batches of one row, for one output and
 sparse updates, and gives the same weights up to rounding.
-
-The loop takes its arrays out of their tuples once, before it starts, and hands scalars to the formulas: a reference to an
-array taken inside the loop is a locked instruction, and there would be some forty of them a row.
 """
 
+from .compiling import compiled
 from .coordinates import settle_coordinate, step_coordinate
 from .protocols import loss_gradient, loss_value, schedule_rate
-from .rows import codes_of, compiled
+from .rows import codes_of
 
 
 @compiled

@@ -11,7 +11,7 @@ The formulas are written once, with numpy's element-wise functions, and run both
 import math
 
 import numpy as np
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
 # Formulas are always inlined: a call from an inner loop, with its arrays passed word by word, costs more than the formula.
 INLINE = {"forceinline": True}
@@ -43,13 +43,9 @@ def loss_curvature(loss, score, target):
 
 
 def _register(protocol, cls, formula):
-    compiled = register_jitable(**INLINE)(formula)
-
     @overload(protocol, jit_options=INLINE)
     def _implementation(loss, score, target):
-        if getattr(loss, "instance_class", None) is cls:
-            return lambda loss, score, target: compiled(loss, score, target)
-        return None
+        return formula if getattr(loss, "instance_class", None) is cls else None
 
 
 def register_loss(cls):
@@ -67,13 +63,10 @@ def row_residual(loss, scores, target, residual):
 
 def register_row_loss(cls):
     """Class decorator: let kernels call ``residual`` of a loss that reads all of a row's scores; returns the class."""
-    compiled = register_jitable(**INLINE)(cls.residual)
 
     @overload(row_residual, jit_options=INLINE)
     def _implementation(loss, scores, target, residual):
-        if getattr(loss, "instance_class", None) is cls:
-            return lambda loss, scores, target, residual: compiled(loss, scores, target, residual)
-        return None
+        return cls.residual if getattr(loss, "instance_class", None) is cls else None
 
     return cls
 
@@ -85,13 +78,10 @@ def schedule_rate(schedule, step):
 
 def register_schedule(cls):
     """Class decorator: let kernels call ``rate`` of a learning-rate schedule; returns the class."""
-    compiled = register_jitable(**INLINE)(cls.rate)
 
     @overload(schedule_rate, jit_options=INLINE)
     def _implementation(schedule, step):
-        if getattr(schedule, "instance_class", None) is cls:
-            return lambda schedule, step: compiled(schedule, step)
-        return None
+        return cls.rate if getattr(schedule, "instance_class", None) is cls else None
 
     return cls
 
@@ -144,58 +134,15 @@ def rule_settle(rule, weight, first, second, time, step, l1, l2):
     return rule.settle(weight, first, second, time, step, l1, l2)
 
 
-def rule_step(rule, params, first, second, j, gradient, rate, step, l1, l2):
-    """Step coordinate ``j`` in place; ``first`` and ``second`` have the length of ``params``, or 0 where unused."""
-    old = [array[j] if array.size else 0.0 for array in (first, second)]
-    params[j], *new = rule_update(rule, params[j], *old, gradient, rate, step, l1, l2)
-    for array, value in zip((first, second), new, strict=True):
-        if array.size:
-            array[j] = value
-
-
-def _register_step(cls, update):
-    def none(rule, params, first, second, j, gradient, rate, step, l1, l2):
-        zero = params.dtype.type(0)
-        params[j] = update(rule, params[j], zero, zero, gradient, rate, step, l1, l2)[0]
-
-    def one(rule, params, first, second, j, gradient, rate, step, l1, l2):
-        weight, state, _ = update(rule, params[j], first[j], params.dtype.type(0), gradient, rate, step, l1, l2)
-        params[j] = weight
-        first[j] = state
-
-    def two(rule, params, first, second, j, gradient, rate, step, l1, l2):
-        params[j], first[j], second[j] = update(rule, params[j], first[j], second[j], gradient, rate, step, l1, l2)
-
-    # Which arrays a rule touches is settled when the loop is compiled: a test of it inside the loop halves its speed.
-    implementation = (none, one, two)[cls.slots]
-
-    @overload(rule_step, jit_options=INLINE)
-    def _step(rule, params, first, second, j, gradient, rate, step, l1, l2):
-        if getattr(rule, "instance_class", None) is cls:
-            return implementation
-        return None
-
-
 def register_rule(cls):
     """Class decorator: let kernels call the formulas of an update rule; returns the class."""
-    update = register_jitable(**INLINE)(cls.update)
-    settle = register_jitable(**INLINE)(cls.settle)
-    _register_step(cls, update)
 
     @overload(rule_update, jit_options=INLINE)
     def _update(rule, weight, first, second, gradient, rate, step, l1, l2):
-        if getattr(rule, "instance_class", None) is cls:
-            return lambda rule, weight, first, second, gradient, rate, step, l1, l2: update(
-                rule, weight, first, second, gradient, rate, step, l1, l2
-            )
-        return None
+        return cls.update if getattr(rule, "instance_class", None) is cls else None
 
     @overload(rule_settle, jit_options=INLINE)
     def _settle(rule, weight, first, second, time, step, l1, l2):
-        if getattr(rule, "instance_class", None) is cls:
-            return lambda rule, weight, first, second, time, step, l1, l2: settle(
-                rule, weight, first, second, time, step, l1, l2
-            )
-        return None
+        return cls.settle if getattr(rule, "instance_class", None) is cls else None
 
     return cls

@@ -12,16 +12,9 @@ Standardised columns are never stored: with ``z = (x - center) * scale`` the sco
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from .compiling import compiled, helper, spliced
 from .expand import expand_codes
-
-# Reassociation lets dot products use vector registers; NaN and infinity keep their meaning, because a non-finite sum is
-# how bad data is found.
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-compiled = njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-# For helpers of inner loops: spliced into the caller before it is typed, so that arrays are not handed over.
-inlined = njit(nogil=True, fastmath=FAST, error_model="numpy", inline="always")
 
 
 class Rows(NamedTuple):
@@ -51,7 +44,7 @@ class Frame(NamedTuple):
     cross_mask: Any
 
 
-@compiled
+@helper
 def fold(frame, params, dense_width, folded):
     """Write the weights that apply to raw dense columns to ``folded``; return the intercept that goes with them."""
     b = params[params.size - 1]
@@ -76,7 +69,7 @@ def unfold(frame, grad, dense_width):
         grad[j] = (grad[j] - frame.center[j] * total) * frame.scale[j]
 
 
-@compiled
+@spliced
 def codes_of(rows, frame, start, stop, scratch):
     """Codes of rows ``start`` to ``stop``, those of the interactions appended."""
     if frame.cross_start.size == 0:
@@ -85,16 +78,7 @@ def codes_of(rows, frame, start, stop, scratch):
     return scratch[: stop - start]
 
 
-@inlined
-def run_codes(codes, cross_columns, cross_start, cross_mask, start, stop, scratch):
-    """As ``codes_of``, for loops whose arrays are out of their tuples already."""
-    if cross_start.size:
-        expand_codes(codes, start, stop, cross_columns, cross_start, cross_mask, scratch)
-        return scratch[: stop - start]
-    return codes[start:stop]
-
-
-@compiled
+@helper
 def dense_scores(dense, start, stop, folded, scores):
     """Add ``dense[start:stop] @ folded`` to ``scores``, four rows at a time to read the weights once for all four."""
     width = dense.shape[1]
@@ -124,7 +108,7 @@ def dense_scores(dense, start, stop, folded, scores):
         i += 1
 
 
-@compiled
+@helper
 def dense_pull_back(dense, start, stop, slope, grad):
     """Add ``slope @ dense[start:stop]`` to ``grad[:p]``, four rows at a time to write the gradient once for all four."""
     width = dense.shape[1]
@@ -144,7 +128,7 @@ def dense_pull_back(dense, start, stop, slope, grad):
         i += 1
 
 
-@inlined
+@helper
 def scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores):
     """Write the scores of rows ``start`` to ``stop`` to ``scores``; ``codes`` are those of these rows."""
     n = stop - start
@@ -162,7 +146,7 @@ def scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, fo
         sparse_scores(indptr, indices, values, start, stop, params, scores)
 
 
-@inlined
+@helper
 def pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad):
     """Add the gradient of rows ``start`` to ``stop`` to ``grad``, given the slope of each row's loss by its score."""
     if dense.shape[1]:
@@ -177,7 +161,7 @@ def pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, gr
     grad[grad.size - 1] += total
 
 
-@compiled
+@helper
 def code_scores(codes, params, scores):
     """Add the weights of each row's codes to its score."""
     for i in range(codes.shape[0]):
@@ -187,7 +171,7 @@ def code_scores(codes, params, scores):
         scores[i] = s
 
 
-@compiled
+@helper
 def code_pull_back(codes, slopes, grad):
     """Add each row's slope to the gradient of its codes."""
     for i in range(codes.shape[0]):
@@ -196,7 +180,7 @@ def code_pull_back(codes, slopes, grad):
             grad[codes[i, j]] += c
 
 
-@compiled
+@helper
 def sparse_scores(indptr, indices, values, start, stop, params, scores):
     """Add each row's sparse values times their weights to its score."""
     for i in range(stop - start):
@@ -206,7 +190,7 @@ def sparse_scores(indptr, indices, values, start, stop, params, scores):
         scores[i] = s
 
 
-@compiled
+@helper
 def sparse_pull_back(indptr, indices, values, start, stop, slopes, grad):
     """Add each row's slope times its sparse values to their gradient."""
     for i in range(stop - start):

@@ -7,8 +7,9 @@ given, so there is no standardisation to undo. Rows are taken in runs, so that t
 
 import numpy as np
 
+from .compiling import compiled
 from .expand import expand_codes
-from .rows import Frame, Rows, codes_of, compiled, scores_of_run
+from .rows import Frame, Rows, codes_of, scores_of_run
 
 RUN = 64
 

@@ -5,14 +5,17 @@ import numpy as np
 from .steps import Scratch
 
 
-def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int) -> Scratch:
-    """Return buffers for runs of ``run`` rows with ``codes`` codes (interactions included) and ``dense`` columns."""
-    rows = (run,) if outputs == 1 else (run, outputs)
-    columns = (dense,) if outputs == 1 else (dense, outputs)
-    return Scratch(
-        np.zeros((run, codes), np.int32),
-        np.zeros(rows, dtype),
-        np.zeros(rows, dtype),
-        np.zeros(columns, dtype),
-        np.zeros(columns, dtype),
-    )
+def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> Scratch:
+    """Return buffers for runs of ``run`` rows with ``codes`` codes (interactions included) and ``dense`` columns.
+
+    Examples
+    --------
+    >>> make_scratch("float32", run=4, codes=0, dense=7, outputs=3).folded.shape
+    (8, 3)
+    """
+    positions = np.zeros((run, codes), np.int32)
+    if outputs == 1:
+        return Scratch(positions, *(np.zeros(size, dtype) for size in (run, run, dense, dense)))
+    # The intercepts are the last row of the folded weights.
+    sizes = (run, run, dense + 1, dense + 1, dense)
+    return Scratch(positions, *(np.zeros((size, outputs), dtype) for size in sizes))

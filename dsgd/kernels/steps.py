@@ -13,19 +13,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .compiling import compiled, helper
 from .coordinates import settle_coordinate, step_coordinate
 from .protocols import loss_gradient, loss_value, schedule_rate
-from .rows import codes_of, compiled, fold, pull_back_run, run_codes, scores_of_run, unfold
+from .rows import codes_of, fold, pull_back_run, scores_of_run, unfold
 
 
 class Scratch(NamedTuple):
-    """Buffers of one thread: (run, c + m) int32, (run,), (run,), (p,) and (p,)."""
+    """Buffers of one thread: (run, c + m) int32, (run,), (run,), (p,) and (p,); see :func:`make_scratch` for k outputs."""
 
     codes: Any
     scores: Any
     slopes: Any
     folded: Any
     anchored: Any
+    product: Any = None
 
 
 class Penalty(NamedTuple):
@@ -36,7 +38,7 @@ class Penalty(NamedTuple):
     intercept: Any
 
 
-@compiled
+@helper
 def slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes):
     """Write weight x derivative to ``slopes``; return the sum of weight x loss."""
     n = stop - start
@@ -69,15 +71,13 @@ def batch_gradient(loss, rows, frame, starts, begin, end, run, params, weight_sc
     scores, slopes, folded = scratch.scores, scratch.slopes, scratch.folded
     dense, indptr, indices, values = rows.dense, rows.indptr, rows.indices, rows.values
     label, weights, offset = rows.label, rows.weight, rows.offset
-    all_codes, buffer = rows.codes, scratch.codes
-    crossed, cross_start, cross_mask = frame.cross_columns, frame.cross_start, frame.cross_mask
     intercept = fold(frame, params, dense.shape[1], folded)
     loss_sum = 0.0
     count = 0
     for r in range(begin, end):
         start = starts[r]
         stop = min(start + run, label.size)
-        codes = run_codes(all_codes, crossed, cross_start, cross_mask, start, stop, buffer)
+        codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
         loss_sum += slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes)
         pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad)
@@ -91,8 +91,6 @@ def anchored_gradient(loss, rows, frame, starts, begin, end, run, params, anchor
     scores, slopes, folded, anchored = scratch.scores, scratch.slopes, scratch.folded, scratch.anchored
     dense, indptr, indices, values = rows.dense, rows.indptr, rows.indices, rows.values
     label, weights, offset = rows.label, rows.weight, rows.offset
-    all_codes, buffer = rows.codes, scratch.codes
-    crossed, cross_start, cross_mask = frame.cross_columns, frame.cross_start, frame.cross_mask
     intercept = fold(frame, params, dense.shape[1], folded)
     at_anchor = fold(frame, anchor, dense.shape[1], anchored)
     loss_sum = 0.0
@@ -100,7 +98,7 @@ def anchored_gradient(loss, rows, frame, starts, begin, end, run, params, anchor
     for r in range(begin, end):
         start = starts[r]
         stop = min(start + run, rows.label.size)
-        codes = run_codes(all_codes, crossed, cross_start, cross_mask, start, stop, buffer)
+        codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, anchored, at_anchor, anchor, slopes)
         scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
         for i in range(stop - start):
@@ -139,7 +137,7 @@ def settle_touched(
                 last[j] = step - base
 
 
-@compiled
+@helper
 def update_touched(
     rule, penalty, rows, frame, starts, begin, end, run, params, first, second, last, grad, factor, rate, step, base,
     scratch,

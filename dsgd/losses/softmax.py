@@ -30,6 +30,14 @@ def describe(**meaning):
 
 
 @register_jitable
+def _largest(scores):
+    largest = scores[0]
+    for j in range(1, scores.shape[0]):
+        largest = max(largest, scores[j])
+    return largest
+
+
+@register_jitable
 def softmax_value(scores, target):
     """Multinomial log-loss of one row: log(sum of exp(p_j)) - p_target.
 
@@ -43,7 +51,7 @@ def softmax_value(scores, target):
     -------
     float
     """
-    largest = np.max(scores)
+    largest = _largest(scores)
     total = 0.0
     for j in range(scores.shape[0]):
         total += np.exp(scores[j] - largest)
@@ -56,7 +64,7 @@ def softmax_residual(scores, target, residual):
 
     ``residual`` may be ``scores`` itself.
     """
-    largest = np.max(scores)
+    largest = _largest(scores)
     margin = largest - scores[int(target)]
     total = 0.0
     for j in range(scores.shape[0]):
