@@ -16,7 +16,7 @@ from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import rank as ranks
 from dsgd.train import tree, versions
 
-from . import cells, worker
+from . import cells, feed, worker
 from .session import Session, wrap
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,11 @@ class SparkEngine:
         Classic (3.5 or later) or Connect (4.0 or later); None takes the active one.
     turn_deadline : float
         Seconds that a fit waits for other fits of the same application to end.
+
+    Attributes
+    ----------
+    feed : Feed or None
+        A DataFrame whose rows the ranks of the next gangs are given, each a partition; see :mod:`spark_ext.feed`.
 
     Notes
     -----
@@ -63,6 +68,7 @@ class SparkEngine:
         self._turn_deadline = turn_deadline
         self._name = uuid.uuid4().hex
         self._kept = False
+        self.feed: feed.Feed | None = None
 
     def slots(self) -> int:
         """Tasks that the application's executors can run at the same time."""
@@ -94,11 +100,16 @@ class SparkEngine:
     def _gang(self, function: str, payloads: Sequence[Any], deadline: float) -> list[bytes]:
         fit = uuid.uuid4().hex
         orders, frame = self._orders(fit, function, payloads, deadline=deadline)
-        gang = frame.mapInArrow(functools.partial(worker.run_rank, orders), cells.SPARK, barrier=True)
+        body, tasks = functools.partial(worker.run_rank, orders), len(payloads)
+        if self.feed is not None:
+            body, frame = functools.partial(feed.run_rank, orders, self.feed.name), self.feed.frame.repartition(tasks)
+            tasks = 0  # The user's own stages come first, and may take any time.
+        gang = frame.mapInArrow(body, cells.SPARK, barrier=True)
         try:
-            outcomes = cells.decode(self._collect(gang, len(payloads), deadline))
+            outcomes = cells.decode(self._collect(gang, tasks, deadline))
         except BaseException:
-            self._sweep(fit)  # A rank that was killed has not tidied up.
+            # A rank that was killed has not tidied up.
+            self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
             raise
         return ranks.results(outcomes.values())
 
@@ -132,7 +143,7 @@ class SparkEngine:
         pickled = pickle.dumps(list(payloads), protocol=5)
         frame = self._session.spark.range(0, size, 1, size)
         inside: bytes | None = pickled
-        if len(pickled) > _LARGE:
+        if len(pickled) > _LARGE and self.feed is None:
             parts = [(part, bytearray(cell)) for part, cell in enumerate(cells.cut(pickled, cells.SHIPPED_CELL))]
             rows = self._session.spark.createDataFrame(parts, "part int, data binary")
             frame, inside = frame.crossJoin(broadcast(rows)), None
@@ -146,6 +157,11 @@ class SparkEngine:
         ``context.scratch`` is the executor's own and stays until :meth:`close`.
         """
         ranks.find(function), ranks.find(combine)
+        if self.feed is not None:
+            raise ConfigError(
+                "topology='engine' reads its data in every round, and a DataFrame arrives once; write it as Parquet and use"
+                " fitParquet, or use topology='ring'"
+            )
         shape = tree.levels(len(payloads), depth)
         fan = tree.fan_in(len(payloads), depth)
         orders, frame = self._orders(self._name, function, payloads, fan=fan)
@@ -165,12 +181,12 @@ class SparkEngine:
         except Exception as error:
             raise _translate(str(error)) from None
 
-    def _sweep(self, name: str) -> None:
+    def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
         tasks = self.slots()
         frame = self._session.spark.range(0, tasks, 1, tasks)
         try:
-            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, [name]), cells.SPARK))
+            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, names), cells.SPARK))
         except Exception as error:  # The application may be going down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
 

@@ -89,7 +89,7 @@ def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext
     """Meet the other ranks, and call the function; any error in here is the rank's."""
     rank = task.partitionId()
     versions.compare(orders.versions, versions.installed(), f"the Python worker of rank {rank}", orders.how_to_ship)
-    meeting = Meeting(task, orders.deadline, os.path.join(_local_directory(), f"dsgd-{orders.fit}"))
+    meeting = Meeting(task, orders.deadline, os.path.join(local_directory(), f"dsgd-{orders.fit}"))
     threads = max(1, task.cpus())
     with scratch.shared(meeting.directory, rank, meeting.here), place.limit_threads(threads):
         context = RankContext(
@@ -114,7 +114,8 @@ def _payload(orders: Orders, position: int, batches: Iterator[pa.RecordBatch]) -
     return lambda: pickle.loads(whole)[position]
 
 
-def _local_directory() -> str:
+def local_directory() -> str:
+    """Where this executor keeps files on local disk."""
     return os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
 
 
@@ -128,7 +129,7 @@ def run_leaf(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
 def be_leaf(orders: Orders, payload: Callable[[], Any], index: int) -> bytes:
     """Call the function of a leaf; any error in here is the leaf's."""
     versions.compare(orders.versions, versions.installed(), f"the Python worker of task {index}", orders.how_to_ship)
-    directory = os.path.join(_local_directory(), f"dsgd-{orders.fit}")
+    directory = os.path.join(local_directory(), f"dsgd-{orders.fit}")
     os.makedirs(directory, mode=0o700, exist_ok=True)
     threads = max(1, TaskContext.get().cpus())  # type: ignore[union-attr]
     context = RankContext(
@@ -158,5 +159,5 @@ def sweep(names: Iterable[str], batches: Iterator[pa.RecordBatch]) -> Iterator[p
     for _ in batches:
         continue
     for name in names:
-        shutil.rmtree(os.path.join(_local_directory(), f"dsgd-{name}"), ignore_errors=True)
+        shutil.rmtree(os.path.join(local_directory(), f"dsgd-{name}"), ignore_errors=True)
     yield from ()

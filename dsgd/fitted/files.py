@@ -9,6 +9,7 @@ cannot rename, ``model.json`` is written last. Paths may be local, or URIs that 
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "string"}
 _OBJECT_STORES = ("s3", "gcs", "abfs")
 
 
-def save(model: LinearModel, path: Any, *, overwrite: bool = False) -> None:
+def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapping[str, bytes] | None = None) -> None:
     """Save a model as a directory.
 
     Parameters
@@ -38,6 +39,8 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False) -> None:
     path : str, path, or URI
     overwrite : bool
         Whether a model that is there may be replaced. A directory that holds no model never is.
+    beside : dict of str to bytes, optional
+        More files for the directory, which :func:`read_beside` reads.
 
     Raises
     ------
@@ -56,8 +59,9 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False) -> None:
     """
     place = _Place.of(path)
     place.check_free(overwrite)
-    files = {**weights.encode(model.coef, model.intercept)}
+    files = weights.encode(model.coef, model.intercept)
     header = json.dumps(_header(model, sorted(files)), indent=1, allow_nan=False).encode()
+    files |= beside or {}
     if place.filesystem.type_name in _OBJECT_STORES:
         place.remove(place.path)
         place.write(place.path, files)
@@ -93,6 +97,12 @@ def load(path: Any) -> LinearModel:
         raise CheckpointError(
             f"{place.uri}/{HEADER} is damaged: {type(error).__name__}: {error}; save the model again"
         ) from error
+
+
+def read_beside(path: Any, name: str) -> bytes | None:
+    """Return a file that was saved beside a model, or None when there is none of that name."""
+    place = _Place.of(path)
+    return place.read(name) if place.exists(f"{place.path}/{name}") else None
 
 
 def _header(model: LinearModel, files: list[str]) -> dict[str, Any]:
@@ -189,15 +199,15 @@ class _Place:
             raise ConfigError(f"pyarrow has no filesystem for {text!r}: {error}") from error
         return cls(filesystem, inside.rstrip("/"), text.rstrip("/"))
 
-    def _exists(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         return self.filesystem.get_file_info(path).type != fs.FileType.NotFound
 
     def check_free(self, overwrite: bool) -> None:
-        if not self._exists(self.path):
+        if not self.exists(self.path):
             return
         if not overwrite:
             raise ConfigError(f"{self.uri} exists already; name another place, or save with overwrite=True")
-        if not self._exists(f"{self.path}/{HEADER}"):
+        if not self.exists(f"{self.path}/{HEADER}"):
             raise ConfigError(f"{self.uri} is not a saved model, so it is not replaced; name another place")
 
     def read(self, name: str) -> bytes:
@@ -220,7 +230,7 @@ class _Place:
     def swap(self, unfinished: str) -> None:
         """Rename a whole directory to this place; what was there steps aside first, and comes back if that fails."""
         aside = f"{self.path}.{uuid.uuid4().hex[:8]}.old"
-        replaced = self._exists(self.path)
+        replaced = self.exists(self.path)
         if replaced:
             self.filesystem.move(self.path, aside)
         try:
@@ -233,5 +243,5 @@ class _Place:
             self.remove(aside)
 
     def remove(self, path: str) -> None:
-        if self._exists(path):
+        if self.exists(path):
             self.filesystem.delete_dir(path)

@@ -1,0 +1,73 @@
+"""From a DataFrame and the names of columns to what the ranks need: the columns in Arrow's form, the roles, the features."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from dsgd.data.resolve import Options, Roles, is_text, resolve_spec
+from dsgd.data.spec import FeatureSpec
+from dsgd.data.vectors import vector_shape
+from dsgd.errors import DataError
+
+# Rows that are looked at for the length of a vector column.
+_PEEK = 64
+
+
+def plain(frame: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Select columns, vectors as the structs that they are stored as.
+
+    Raises
+    ------
+    DataError
+        For a column that is not there.
+    """
+    unique = list(dict.fromkeys(names))
+    missing = [name for name in unique if name not in frame.columns]
+    if missing:
+        raise DataError(f"the DataFrame has no column {missing[0]!r}; its columns are {frame.columns}")
+    return frame.select(*(plain_column(frame, name) for name in unique))
+
+
+def plain_column(frame: DataFrame, name: str) -> Column:
+    """A column, unwrapped when it is of vectors; a dot in a name is part of the name."""
+    column = F.col(f"`{name}`")
+    return (F.unwrap_udt(column) if isinstance(frame.schema[name].dataType, VectorUDT) else column).alias(name)
+
+
+def feature_columns(featuresCol: str | list[str]) -> list[str]:
+    """The columns that ``featuresCol`` names."""
+    return [featuresCol] if isinstance(featuresCol, str) else list(featuresCol)
+
+
+def features(selected: DataFrame, names: Sequence[str], roles: Roles, options: dict[str, Any]) -> FeatureSpec:
+    """Return the features that a DataFrame's columns give.
+
+    Parameters
+    ----------
+    selected : DataFrame
+        What :func:`plain` returned.
+    names : sequence of str
+        The feature columns.
+    roles : Roles
+    options : dict
+        ``categorical`` (columns to hash besides those of text), ``interactions``, ``hash_bits``, ``missing``.
+    """
+    schema: pa.Schema = to_arrow_schema(selected.schema)
+    kept = [*names, *roles.names]
+    schema = pa.schema([schema.field(name) for name in schema.names if name in kept])
+    hashed = [name for name in names if name in options["categorical"] or is_text(schema.field(name).type)]
+    unknown = sorted(set(options["categorical"]) - set(names))
+    if unknown:
+        raise DataError(f"categoricalCols names {unknown}, which featuresCol does not name: {list(names)}")
+
+    def shape(name: str) -> tuple[int, bool]:
+        rows = selected.select(f"`{name}`").where(F.col(f"`{name}`").isNotNull()).limit(_PEEK).collect()
+        values = [row[0].asDict() if hasattr(row[0], "asDict") else row[0] for row in rows]
+        return vector_shape(pa.array(values, schema.field(name).type), name)
+
+    return resolve_spec(schema, roles, Options(**options | {"categorical": hashed}), shape)

@@ -1,0 +1,136 @@
+"""The estimators on Spark: stages of a pyspark.ml Pipeline, trained on the executors."""
+
+import uuid
+from typing import Any, ClassVar
+
+from pyspark.ml import Estimator
+from pyspark.sql import DataFrame, SparkSession
+
+from dsgd.data.dataset import Dataset
+from dsgd.data.resolve import Roles
+from dsgd.errors import ConfigError
+from dsgd.estimators.parameters import configuration
+from dsgd.fitted import LinearModel
+from dsgd.train.fit import fit
+
+from .columns import feature_columns, features, plain
+from .engine import SparkEngine
+from .feed import FedDataset, Feed
+from .model import SGDClassificationModel, SGDRegressionModel
+from .params import ClassifierParams, FitParams, RegressorParams
+
+
+class _SGDEstimator(Estimator, FitParams):
+    """What both estimators do."""
+
+    _task: ClassVar[str]
+    _model: ClassVar[Any]
+
+    def setParams(self, **params: Any) -> Any:  # noqa: N802
+        """Set parameters by name; a name that does not exist raises."""
+        unknown = [name for name in params if not self.hasParam(name)]
+        if unknown:
+            raise ConfigError(
+                f"{unknown[0]!r} is not a parameter of {type(self).__name__}; they are {sorted(p.name for p in self.params)}"
+            )
+        return self._set(**params)
+
+    def _fit(self, dataset: DataFrame) -> Any:
+        """Train on a DataFrame's rows, which cross the JVM once."""
+        with SparkEngine(dataset.sparkSession) as engine:
+            ranks = self._ranks(engine)
+            train, validation, feed = self._feed(dataset, ranks)
+            engine.feed = feed
+            return self._trained(train, validation, engine, ranks)
+
+    def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
+        """Train on Parquet files, which the executors read themselves.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            ``dsgd.read_parquet(path, label=...)``; it names its own columns, so ``featuresCol`` and the like are not used.
+        validation : Dataset, optional
+            For ``earlyStopping``, instead of a fraction of the rows.
+        """
+        session = SparkSession.getActiveSession()
+        with SparkEngine(session) as engine:
+            return self._trained(dataset, validation, engine, self._ranks(engine))
+
+    def _ranks(self, engine: SparkEngine) -> int:
+        return self.getOrDefault("numWorkers") or engine.slots()
+
+    def _feed(self, frame: DataFrame, ranks: int) -> tuple[FedDataset, FedDataset | None, Feed]:
+        names = feature_columns(self.getOrDefault("featuresCol"))
+        roles = Roles(self.column("labelCol"), self.column("weightCol"), self.column("offsetCol"))
+        indicator = self.column("validationIndicatorCol")
+        selected = plain(frame, [*names, *roles.names, *([indicator] if indicator else [])])
+        spec = features(
+            selected,
+            names,
+            roles,
+            {
+                "categorical": self.getOrDefault("categoricalCols"),
+                "interactions": [tuple(pair) for pair in self.getOrDefault("interactions")],
+                "hash_bits": self.getOrDefault("hashBits"),
+                "missing": self.getOrDefault("missing"),
+            },
+        )
+        feed = Feed(uuid.uuid4().hex, selected)
+        if indicator is None:
+            return FedDataset(feed.name, ranks, roles, spec), None, feed
+        train, held_out = (FedDataset(feed.name, ranks, roles, spec, (indicator, which)) for which in (False, True))
+        return train, held_out, feed
+
+    def _trained(self, dataset: Dataset, validation: Dataset | None, engine: SparkEngine, ranks: int) -> Any:
+        config = configuration(self._task, self.core_parameters(), dtype=self.getOrDefault("dtype"), n_workers=ranks)
+        core = LinearModel.of(fit(dataset, config, engine, validation=validation))
+        model = self._model(core)._resetUid(self.uid)
+        for param in model.params:
+            if self.hasParam(param.name) and self.isSet(param.name):
+                model._set(**{param.name: self.getOrDefault(param.name)})
+        return model.following(core.spec, dataset.roles) if not isinstance(dataset, FedDataset) else model
+
+
+class SGDClassifier(_SGDEstimator, ClassifierParams):
+    """Linear classifier trained by parallel stochastic gradient descent on Spark's executors.
+
+    The objective is that of :class:`dsgd.SGDClassifier`; at its defaults the model is that of Spark ML's LogisticRegression.
+    Labels are numbers, booleans or strings.
+
+    Parameters
+    ----------
+    **params
+        Any of the Params, by name; ``SGDClassifier().explainParams()`` lists them.
+
+    Examples
+    --------
+    >>> model = SGDClassifier(featuresCol=["age", "city"], labelCol="bought").fit(customers)  # doctest: +SKIP
+    >>> model.transform(customers).select("probability", "prediction")  # doctest: +SKIP
+    """
+
+    _task = "classification"
+    _model = SGDClassificationModel
+
+    def __init__(self, **params: Any):
+        super().__init__()
+        self.setParams(**params)
+
+
+class SGDRegressor(_SGDEstimator, RegressorParams):
+    """Linear regression trained by parallel stochastic gradient descent on Spark's executors.
+
+    The objective is that of :class:`dsgd.SGDRegressor`; at its defaults the model is that of Spark ML's LinearRegression.
+
+    Parameters
+    ----------
+    **params
+        Any of the Params, by name; ``SGDRegressor().explainParams()`` lists them.
+    """
+
+    _task = "regression"
+    _model = SGDRegressionModel
+
+    def __init__(self, **params: Any):
+        super().__init__()
+        self.setParams(**params)

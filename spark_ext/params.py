@@ -1,0 +1,219 @@
+"""The Params of the estimators and models on Spark, and the one table from their names to the core's.
+
+Defaults are those of Spark ML where Spark ML has the parameter. A parameter is in the table or does not exist: none is ignored.
+"""
+# ruff: noqa: N815
+
+from typing import Any
+
+from pyspark.ml.param import Param, Params, TypeConverters
+
+from dsgd.errors import ConfigError
+from dsgd.train.modes import Sync
+
+# From Spark's name to the core's, for the parameters that are handed on as they are.
+CORE_NAMES = {
+    "loss": "loss",
+    "family": "family",
+    "epsilon": "epsilon",
+    "quantile": "quantile",
+    "power": "power",
+    "optimizer": "optimizer",
+    "batchSize": "batch_size",
+    "maxIter": "max_iter",
+    "tol": "tol",
+    "regParam": "alpha",
+    "elasticNetParam": "l1_ratio",
+    "stepSize": "eta0",
+    "learningRate": "learning_rate",
+    "powerT": "power_t",
+    "standardization": "standardize",
+    "fitIntercept": "fit_intercept",
+    "averaging": "average",
+    "earlyStopping": "early_stopping",
+    "validationFraction": "validation_fraction",
+    "nIterNoChange": "n_iter_no_change",
+    "threadsPerWorker": "threads_per_worker",
+    "cacheBytes": "cache_bytes",
+    "memoryLimit": "memory_limit",
+    "encrypt": "encrypt",
+    "seed": "random_state",
+}
+
+
+def number_or_auto(value: Any) -> float | str:
+    """Convert to a float, or let "auto" through."""
+    return "auto" if value == "auto" else TypeConverters.toFloat(value)
+
+
+def integer_or_auto(value: Any) -> int | str:
+    """Convert to an int, or let "auto" through."""
+    return "auto" if value == "auto" else TypeConverters.toInt(value)
+
+
+def integer_or_epoch(value: Any) -> int | str:
+    """Convert to an int, or let "epoch" through."""
+    return "epoch" if value == "epoch" else TypeConverters.toInt(int(value))
+
+
+def boolean_or_integer(value: Any) -> bool | int:
+    """Let a bool through, convert everything else to an int."""
+    return value if isinstance(value, bool) else TypeConverters.toInt(value)
+
+
+def name_or_names(value: Any) -> str | list[str]:
+    """Let a column's name through, convert everything else to a list of names."""
+    return value if isinstance(value, str) else TypeConverters.toListString(value)
+
+
+def crosses(value: Any) -> list[list[str]]:
+    """Convert to a list of lists of column names."""
+    return [TypeConverters.toListString(list(names)) for names in value]
+
+
+def _param(name: str, doc: str, convert: Any) -> Any:
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
+
+
+class ColumnParams(Params):
+    """The columns that a model reads and writes."""
+
+    featuresCol = _param(
+        "featuresCol", "a column of vectors or arrays, or a list of columns (numbers and strings)", name_or_names
+    )
+    labelCol = _param("labelCol", "label column", TypeConverters.toString)
+    weightCol = _param("weightCol", "column of row weights", TypeConverters.toString)
+    offsetCol = _param("offsetCol", "column that is added to the score", TypeConverters.toString)
+    predictionCol = _param("predictionCol", "prediction column", TypeConverters.toString)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(featuresCol="features", labelCol="label", predictionCol="prediction")
+
+    def column(self, name: str) -> Any:
+        """Return the value of a column parameter, or None when it is not set."""
+        param = self.getParam(name)
+        return self.getOrDefault(param) if self.isDefined(param) else None
+
+
+class ProbabilityParams(Params):
+    """The columns that only a classifier writes."""
+
+    probabilityCol = _param("probabilityCol", "column of the classes' probabilities", TypeConverters.toString)
+    rawPredictionCol = _param("rawPredictionCol", "column of the scores of the classes", TypeConverters.toString)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(probabilityCol="probability", rawPredictionCol="rawPrediction")
+
+
+class FitParams(ColumnParams):
+    """What both estimators know about fitting."""
+
+    categoricalCols = _param("categoricalCols", "columns to hash, besides those of text", TypeConverters.toListString)
+    interactions = _param("interactions", "crosses of categorical columns, each a list of names", crosses)
+    hashBits = _param("hashBits", "a categorical column has 2^hashBits weights", TypeConverters.toInt)
+    missing = _param("missing", "what a missing number means: raise, or mean", TypeConverters.toString)
+    validationIndicatorCol = _param(
+        "validationIndicatorCol", "boolean column of the rows to validate on", TypeConverters.toString
+    )
+    loss = _param("loss", "the loss to minimise", TypeConverters.toString)
+    optimizer = _param("optimizer", "auto, svrg, or a rule of dsgd", TypeConverters.toString)
+    batchSize = _param("batchSize", "rows of the global mini-batch, or auto", integer_or_auto)
+    maxIter = _param("maxIter", "passes over the rows, at most", TypeConverters.toInt)
+    tol = _param("tol", "stop when the objective improves by less, relatively", TypeConverters.toFloat)
+    regParam = _param("regParam", "strength of the penalty, or auto", number_or_auto)
+    elasticNetParam = _param("elasticNetParam", "share of l1 in the penalty", TypeConverters.toFloat)
+    stepSize = _param("stepSize", "first learning rate, or auto", number_or_auto)
+    learningRate = _param("learningRate", "schedule of the learning rate", TypeConverters.toString)
+    powerT = _param("powerT", "exponent of learningRate=invscaling", TypeConverters.toFloat)
+    standardization = _param("standardization", "scale dense columns to unit variance", TypeConverters.toBoolean)
+    fitIntercept = _param("fitIntercept", "whether there is an intercept", TypeConverters.toBoolean)
+    averaging = _param("averaging", "average the iterates, or from that many rows on", boolean_or_integer)
+    earlyStopping = _param("earlyStopping", "judge by held-out rows", TypeConverters.toBoolean)
+    validationFraction = _param("validationFraction", "share of the rows to hold out", TypeConverters.toFloat)
+    nIterNoChange = _param("nIterNoChange", "epochs without improvement before stopping", TypeConverters.toInt)
+    mode = _param("mode", "how the work is spread: sync", TypeConverters.toString)
+    topology = _param("topology", "who adds gradients up: ring, tree or engine", TypeConverters.toString)
+    localSteps = _param("localSteps", "steps between two averagings, or epoch", integer_or_epoch)
+    compression = _param("compression", "none, fp16, int8 or topk", TypeConverters.toString)
+    numWorkers = _param("numWorkers", "ranks; 0 for all slots", TypeConverters.toInt)
+    threadsPerWorker = _param("threadsPerWorker", "threads of a rank", TypeConverters.toInt)
+    cacheBytes = _param("cacheBytes", "bytes of block files of a worker", TypeConverters.toInt)
+    memoryLimit = _param("memoryLimit", "bytes of resident memory of a worker", TypeConverters.toInt)
+    encrypt = _param("encrypt", "encrypt what hosts send each other", TypeConverters.toBoolean)
+    dtype = _param("dtype", "float32 or float64", TypeConverters.toString)
+    seed = _param("seed", "the seed of the run", TypeConverters.toInt)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(
+            interactions=[],
+            categoricalCols=[],
+            hashBits=18,
+            missing="raise",
+            optimizer="auto",
+            batchSize="auto",
+            maxIter=100,
+            tol=1e-6,
+            regParam=0.0,
+            elasticNetParam=0.0,
+            stepSize="auto",
+            learningRate="constant",
+            powerT=0.5,
+            standardization=True,
+            fitIntercept=True,
+            averaging=False,
+            earlyStopping=False,
+            validationFraction=0.1,
+            nIterNoChange=1,
+            mode="sync",
+            topology="ring",
+            localSteps=1,
+            compression="none",
+            numWorkers=0,
+            threadsPerWorker=1,
+            encrypt=True,
+            dtype="float32",
+            seed=0,
+        )
+
+    def core_parameters(self) -> dict[str, Any]:
+        """Return the parameters under the core's names."""
+        parameters = {
+            core: self.getOrDefault(name)
+            for name, core in CORE_NAMES.items()
+            if self.hasParam(name) and self.isDefined(name)
+        }
+        return parameters | {"penalty": "elasticnet", "mode": self._mode()}
+
+    def _mode(self) -> Sync:
+        if self.getOrDefault("mode") != "sync":
+            raise ConfigError(f"mode={self.getOrDefault('mode')!r} is not available in this version; mode='sync' is")
+        return Sync(
+            topology=self.getOrDefault("topology"),
+            local_steps=self.getOrDefault("localSteps"),
+            compression=self.getOrDefault("compression"),
+        )
+
+
+class ClassifierParams(FitParams, ProbabilityParams):
+    """What only the classifier knows."""
+
+    family = _param("family", "auto, binomial, multinomial or ovr", TypeConverters.toString)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(loss="log_loss", family="auto")
+
+
+class RegressorParams(FitParams):
+    """What only the regressor knows."""
+
+    epsilon = _param("epsilon", "of huber and the epsilon-insensitive losses", TypeConverters.toFloat)
+    quantile = _param("quantile", "of the quantile loss", TypeConverters.toFloat)
+    power = _param("power", "of the tweedie loss", TypeConverters.toFloat)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(loss="squared_error", epsilon=0.1, quantile=0.5, power=1.5)
