@@ -15,12 +15,13 @@ from .cache import make_cache
 # Reassociation lets dot products use vector registers; NaN and infinity keep their meaning, because a non-finite sum is
 # how bad data is found.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
+_njit: Any = njit
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def _cached(**options: Any):
     def decorate(function):
-        dispatcher = njit(**_OPTIONS, **options)(function)
+        dispatcher = _njit(**_OPTIONS, **options)(function)
         dispatcher._cache = make_cache(function)
         return dispatcher
 
@@ -36,8 +37,8 @@ helper = _cached(_nrt=False, no_cpython_wrapper=True)
 allocating = _cached(_nrt=True)
 """A kernel that makes an array, or calls a function of numpy that does."""
 
-inlined: Any = njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, forceinline=True)
+inlined = _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, forceinline=True)
 """A part of inner loops, always merged into the caller's machine code."""
 
-spliced: Any = njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, inline="always")
+spliced = _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, inline="always")
 """A part that is merged before types are known, and so may return an array; costs its caller's compilation a copy."""

@@ -9,12 +9,18 @@ The formulas are written once, with numpy's element-wise functions, and run both
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba.extending import overload
 
 # Formulas are always inlined: a call from an inner loop, with its arrays passed word by word, costs more than the formula.
-INLINE = {"forceinline": True}
+INLINE: Any = {"forceinline": True}
+
+
+def _made_by(kind: Any, cls: type) -> bool:
+    """Whether a type as numba sees it is that of the named tuple ``cls``."""
+    return getattr(kind, "instance_class", None) is cls
 
 
 def choose(condition, yes, no):
@@ -45,7 +51,7 @@ def loss_curvature(loss, score, target):
 def _register(protocol, cls, formula):
     @overload(protocol, jit_options=INLINE)
     def _implementation(loss, score, target):
-        return formula if getattr(loss, "instance_class", None) is cls else None
+        return formula if _made_by(loss, cls) else None
 
 
 def register_loss(cls):
@@ -61,12 +67,12 @@ def row_residual(loss, scores, target, residual):
     return loss.residual(scores, target, residual)
 
 
-def register_row_loss(cls):
+def register_row_loss(cls: Any):
     """Class decorator: let kernels call ``residual`` of a loss that reads all of a row's scores; returns the class."""
 
     @overload(row_residual, jit_options=INLINE)
     def _implementation(loss, scores, target, residual):
-        return cls.residual if getattr(loss, "instance_class", None) is cls else None
+        return cls.residual if _made_by(loss, cls) else None
 
     return cls
 
@@ -76,12 +82,12 @@ def schedule_rate(schedule, step):
     return schedule.rate(step)
 
 
-def register_schedule(cls):
+def register_schedule(cls: Any):
     """Class decorator: let kernels call ``rate`` of a learning-rate schedule; returns the class."""
 
     @overload(schedule_rate, jit_options=INLINE)
     def _implementation(schedule, step):
-        return cls.rate if getattr(schedule, "instance_class", None) is cls else None
+        return cls.rate if _made_by(schedule, cls) else None
 
     return cls
 
@@ -134,15 +140,15 @@ def rule_settle(rule, weight, first, second, time, step, l1, l2):
     return rule.settle(weight, first, second, time, step, l1, l2)
 
 
-def register_rule(cls):
+def register_rule(cls: Any):
     """Class decorator: let kernels call the formulas of an update rule; returns the class."""
 
     @overload(rule_update, jit_options=INLINE)
     def _update(rule, weight, first, second, gradient, rate, step, l1, l2):
-        return cls.update if getattr(rule, "instance_class", None) is cls else None
+        return cls.update if _made_by(rule, cls) else None
 
     @overload(rule_settle, jit_options=INLINE)
     def _settle(rule, weight, first, second, time, step, l1, l2):
-        return cls.settle if getattr(rule, "instance_class", None) is cls else None
+        return cls.settle if _made_by(rule, cls) else None
 
     return cls

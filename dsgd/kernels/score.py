@@ -8,7 +8,7 @@ given, so there is no standardisation to undo. Rows are taken in runs, so that t
 import numpy as np
 
 from .compiling import compiled
-from .expand import expand_codes
+from .multi_rows import scores_of_run_multi
 from .rows import Frame, Rows, codes_of, scores_of_run
 
 RUN = 64
@@ -28,38 +28,15 @@ def score_one(rows, frame, params, scratch, out):
 
 
 @compiled
-def score_many(rows, frame, weights, scratch, out):
-    """Write the scores of every row to ``out``, of shape (n, k); ``weights`` has shape (d + 1, k)."""
-    n, outputs = out.shape
-    last = weights.shape[0] - 1
-    crossed = frame.cross_start.size > 0
-    width = rows.codes.shape[1] + frame.cross_start.size
-    for i in range(n):
-        scores = out[i]
-        for o in range(outputs):
-            scores[o] = weights[last, o]
-        if rows.offset.size:
-            for o in range(outputs):
-                scores[o] += rows.offset[i]
-        for j in range(rows.dense.shape[1]):
-            value = rows.dense[i, j]
-            for o in range(outputs):
-                scores[o] += value * weights[j, o]
-        if crossed:
-            expand_codes(rows.codes, i, i + 1, frame.cross_columns, frame.cross_start, frame.cross_mask, scratch)
-            codes = scratch[0]
-        else:
-            codes = rows.codes[i]
-        for q in range(width):
-            position = codes[q]
-            for o in range(outputs):
-                scores[o] += weights[position, o]
-        if rows.indptr.size > 1:
-            for e in range(rows.indptr[i], rows.indptr[i + 1]):
-                position = rows.indices[e]
-                value = rows.values[e]
-                for o in range(outputs):
-                    scores[o] += value * weights[position, o]
+def score_many(rows, frame, folded, params, scratch, out):
+    """Write the scores of every row to ``out``, of shape (n, k).
+
+    ``folded`` has shape (p + 1, k): the weights of the dense part, and the intercepts.
+    """
+    for start in range(0, out.shape[0], RUN):
+        stop = min(start + RUN, out.shape[0])
+        codes = codes_of(rows, frame, start, stop, scratch)
+        scores_of_run_multi(rows, codes, start, stop, folded, params, out[start:stop])
 
 
 def score_rows(rows: Rows, frame: Frame, params: np.ndarray, outputs: int) -> np.ndarray:
@@ -96,7 +73,9 @@ def score_rows(rows: Rows, frame: Frame, params: np.ndarray, outputs: int) -> np
         score_one(rows, frame, params, scratch, out)
         return out
     out = np.empty((n, outputs), params.dtype)
-    score_many(rows, frame, params.reshape(-1, outputs), scratch, out)
+    weights = params.reshape(-1, outputs)
+    folded = np.concatenate([weights[: rows.dense.shape[1]], weights[-1:]])
+    score_many(rows, frame, folded, params, scratch, out)
     return out
 
 

@@ -17,6 +17,8 @@ from ..kernels.steps import Penalty
 
 # Bytes of features in a run: small enough for the first-level cache beside the weights, and about a page of memory.
 RUN_BYTES = 7 << 10
+# Rows of a run at most; the matrix products of several outputs are at their best with so many.
+RUN_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,14 @@ class Problem:
         )
 
     def run_length(self, most: int) -> int:
-        """Rows of a run: about ``RUN_BYTES`` of features, at most ``most``, a multiple of 4 where that is possible."""
+        """Rows of a run: about ``RUN_BYTES`` of features, at most ``most``, a multiple of 4 where that is possible.
+
+        With several outputs it is long enough for a matrix product.
+        """
+        if self.outputs > 1:
+            return max(1, min(RUN_ROWS, most))
         row = max(8, self.layout.dense * self.dtype.itemsize + (self.layout.codes + self.layout.crosses.count) * 4)
-        run = int(np.clip(RUN_BYTES // row // 4 * 4, 4, 64))
+        run = int(np.clip(RUN_BYTES // row // 4 * 4, 4, RUN_ROWS))
         return max(1, min(run, most))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..kernels.coordinates import collect_touched, take_listed, update_listed
+from ..kernels.multi import settle_touched_multi
 from ..kernels.steps import settle_touched
 
 if TYPE_CHECKING:
@@ -46,9 +47,10 @@ class SparseStep:
 
     def _settle(self, arrays, starts, begin: int, end: int) -> None:
         o = self._owner
-        if o.last is not None and o.problem.outputs == 1:
+        if o.last is not None:
+            settle = settle_touched if o.problem.outputs == 1 else settle_touched_multi
             rate = o.problem.dtype.type(o.schedule.rate(o.step))
-            settle_touched(
+            settle(
                 o.recipe.rule, o.problem.penalty(), arrays, o.problem.frame, starts, begin, end, o.work.run, o.params,
                 o.first, o.second, o.last, o.clock, rate, o.step, o.base, o.work.scratch,
             )  # fmt: skip
