@@ -9,6 +9,7 @@ from ..data.spec import FeatureSpec
 from ..errors import ConfigError
 from ..losses import LOSSES
 from ..optim.rules import RULES
+from .combinations import refuse_combinations
 from .modes import Sync
 
 OPTIMIZERS = ("auto", "svrg", *RULES)
@@ -57,7 +58,8 @@ class FitConfig:
     validation_fraction : float
         Share of the rows kept for it, when the user gives no validation set.
     average : bool or int
-        Average the iterates (from that many rows on); the average is the model.
+        Average the iterates, later ones counting for more; the average is the model. A number above 1 is how many rows are
+        used before averaging begins.
     shuffle : bool
     standardize : bool
     dtype : {"float32", "float64"}
@@ -136,6 +138,9 @@ class FitConfig:
             )
         if not isinstance(self.mode, Sync):
             raise ConfigError(f"mode must be a Sync(...) object, not {self.mode!r}")
+        if not isinstance(self.average, (bool, int, np.integer)) or self.average < 0:
+            raise ConfigError(f"average must be True, False or a number of rows >= 0, not {self.average!r}")
+        refuse_combinations(self)
 
     @property
     def strengths(self) -> tuple[float, float]:

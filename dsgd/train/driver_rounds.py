@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import pack
-from ..errors import ConfigError
 from ..kernels.coordinates import update_dense
 from .config import FitConfig, TrainedLinear
 from .newton import MOST_PARAMETERS, Newton
@@ -20,13 +19,6 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
     """Train over rounds of the engine's aggregate; parameters and errors are those of :func:`dsgd.train.fit.fit`."""
     from .fit import make_tasks, trained
 
-    if config.mode.local_steps not in (1, "epoch"):
-        raise ConfigError(
-            "topology='engine' costs an engine's job a round, so local_steps must be 1 (full gradients) or 'epoch'; "
-            f"{config.mode.local_steps!r} needs topology='ring' or 'tree'"
-        )
-    if config.mode.compression != "none":
-        raise ConfigError("topology='engine' adds plain sums up; compression needs topology='ring' or 'tree'")
     field = EngineField(engine, make_tasks(dataset, config, validation, initial, classes))
     try:
         progress = Progress(config, field.problem.rows, field.validation, on_report)
@@ -45,8 +37,6 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
 def _train(field: EngineField, config: FitConfig, progress: Progress, params, state) -> np.ndarray:
     problem = field.problem
     rule = config.optimizer
-    if rule == "svrg":
-        raise ConfigError("optimizer='svrg' takes mini-batch steps; with topology='engine' use 'auto'")
     if rule == "auto":
         inner = getattr(problem.loss, "loss", problem.loss)
         limit = MOST_PARAMETERS // problem.outputs - 1
@@ -83,7 +73,7 @@ def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, para
         partial = field.gradient(params)
         objective = partial.loss / partial.rows + problem.penalty_value(params)
         if progress.round(objective, params):
-            state.update(step=step, first=first, second=second)
+            state.update(step=step, first=first, second=second, rule=type(recipe.rule).__name__)
             return params
         gradient = (partial.gradient / partial.rows).astype(problem.dtype)
         update_dense(
@@ -108,5 +98,5 @@ def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params
             array[:] = mean
         step = round(weighted_step / max(rows, 1.0))
         if progress.round(loss / max(rows, 1.0) + problem.penalty_value(params), params):
-            state.update(step=step, first=first, second=second)
+            state.update(step=step, first=first, second=second, rule=type(recipe.rule).__name__)
             return params

@@ -90,7 +90,10 @@ def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedL
     if meta["classes"] is not None:
         classes = np.array(meta["classes"], _LABEL_TYPES[meta["class_kind"]])
     loss: Any = make_loss(config.loss, epsilon=config.epsilon, quantile=config.quantile, power=config.power)
-    state = {name: arrays.get(f"state_{name}") for name in ("first", "second")} | {"step": meta["step"]}
+    state = {name: arrays.get(f"state_{name}") for name in ("first", "second")} | {
+        "step": meta["step"],
+        "rule": meta["rule"],
+    }
     return TrainedLinear(
         coef=arrays["coef"],
         intercept=arrays["intercept"],

@@ -79,10 +79,12 @@ class Progress:
         """Epochs at most."""
         return self._config.max_iter
 
-    @property
-    def stale(self) -> int:
-        """Epochs since the last that improved enough."""
-        return self._since_best
+    def resume(self) -> bool:
+        """Forget that the rule was met, because the recipe has another way to improve; False at the limit of epochs."""
+        if len(self.history) >= self.limit:
+            return False
+        self.converged, self._since_best = False, 0
+        return True
 
     def settled(self, fall: float, value: float) -> bool:
         """Whether a step that lowers the objective by ``fall`` may be the last, judging by ``tol``."""

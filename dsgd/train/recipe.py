@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..data.layout import Layout
-from ..errors import ConfigError
 from ..objective.problem import Problem
 from ..optim.rules import make_rule
 from ..optim.schedules import make_schedule
@@ -36,6 +35,8 @@ class Recipe:
     sparse : bool
         Steps touch only the weights that a batch uses.
     average : bool
+    average_from : int
+        Rows after which averaging begins: with the epoch that uses the next one.
     local_steps : int or "epoch"
     compression : str
     shuffle, adaptive, constant_rate : bool
@@ -48,6 +49,7 @@ class Recipe:
     online: bool
     sparse: bool
     average: bool
+    average_from: int
     local_steps: Any
     compression: str
     shuffle: bool
@@ -112,7 +114,7 @@ def make_recipe(
     """
     layout = problem.layout
     batch = min(resolved_batch(config, layout, rule, problem.outputs, ranks), max(rows, 1))
-    compression = config.mode.compression
+    compression = config.mode.compression if ranks > 1 else "none"
     sparse = updates_sparse(layout, batch, max(entries, 1.0)) and compression == "none" and rule != "svrg"
     rate = automatic_rate(rule, max(smoothness, 1e-12)) if config.eta0 == "auto" else float(config.eta0)
     total = config.max_iter * steps_of_epoch(rows, batch)
@@ -124,8 +126,6 @@ def make_recipe(
         total_steps=total,
         warmup_steps=config.warmup_steps,
     )
-    if rule == "ftrl" and config.learning_rate not in ("constant", "adaptive"):
-        raise ConfigError("optimizer='ftrl' has a schedule of its own; use learning_rate='constant'")
     update = make_rule("sgd" if rule == "svrg" else rule, rate=rate)
     local = ranks == 1 or config.mode.local_steps != 1
     return Recipe(
@@ -135,6 +135,7 @@ def make_recipe(
         online=batch == 1 and problem.outputs == 1 and local and (sparse or layout.size == layout.dense),
         sparse=sparse,
         average=bool(config.average),
+        average_from=0 if config.average is True else int(config.average),
         local_steps=config.mode.local_steps,
         compression=compression,
         shuffle=config.shuffle,

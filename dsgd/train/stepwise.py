@@ -24,7 +24,12 @@ from .progress import Progress
 from .recipe import Recipe
 from .sparse_step import SparseStep
 
-_LEAST_RATE_FACTOR = 1e-6
+_DIVISOR = 5.0
+_MOST_LOWERINGS = 8
+_FADING = 4
+# A wide vector is averaged at most so often an epoch, and no oftener than once in so many numbers a row.
+_SNAPSHOTS = 64
+_NUMBERS_A_ROW = 8
 
 
 class Stepwise:
@@ -51,38 +56,54 @@ class Stepwise:
         knobs = {"seed": recipe.seed} if recipe.compression == "int8" else {}
         self.reducer = compressed(collective, recipe.compression, exact_tail=1, **knobs)
         self.own_rows = share.training_rows()
-        self.averaged = 0
+        self.averaged = self.averaged_before = self._carried = 0
+        self.lowered = 0
 
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` takes and brings the rule's arrays and the count of steps."""
         self.start(params, state)
         while True:
             mean_loss = self.epoch(len(self.progress.history))
-            answer = self.average if self.average is not None and self.averaged else self.params
-            objective = self._objective(mean_loss, answer)
-            before = self.progress.stale
-            stop = self.progress.round(objective, answer)
-            if self.recipe.adaptive and self.progress.stale > before:
-                stop = self._lower_rate() and len(self.progress.history) < self.progress.limit
-                stop = not stop
-            if stop:
+            answer = self.answer
+            stop = self.progress.round(self._objective(mean_loss, answer), answer)
+            if stop and not (self.recipe.adaptive and self._lower_rate()):
                 break
-        state.update(step=self.step, first=self.first, second=self.second)
+        state.update(step=self.step, first=self.first, second=self.second, rule=self.rule_name)
         return np.array(answer)
+
+    @property
+    def averaging(self) -> bool:
+        """Whether this epoch's iterates go into the average."""
+        return self.average is not None and self._rows_used > self.recipe.average_from
+
+    @property
+    def answer(self) -> np.ndarray:
+        """The model as it is now: the average, once there is one, else the weights; the same choice on every rank."""
+        return self.average if self.average is not None and self.averaging else self.params
+
+    @property
+    def rule_name(self) -> str:
+        """Whose state ``first`` and ``second`` are."""
+        return type(self.recipe.rule).__name__
 
     def start(self, params: np.ndarray, state: dict[str, Any]) -> None:
         """Take up parameters and state."""
-        size, dtype, slots = self.problem.size, self.problem.dtype, self.recipe.rule.slots
+        size, dtype = self.problem.size, self.problem.dtype
         self.params = np.array(params, dtype)
         self.anchor = self.params.copy() if self.collective.size > 1 else self.params
-        self.step = int(state.get("step", 0))
-        self.first = state.get("first") if slots > 0 else None
-        self.second = state.get("second") if slots > 1 else None
-        if slots > 0 and self.first is None:
-            self.first, self.second = self.recipe.initial_state(self.params)
+        self.first, self.second = self.recipe.initial_state(self.params)
+        self.step = 0
+        if state.get("rule") == self.rule_name:
+            self.step = int(state.get("step", 0))
+            # Copies: ranks that are threads are given the same arrays.
+            self.first, self.second = (
+                None if fresh is None else np.array(state[name], dtype)
+                for name, fresh in (("first", self.first), ("second", self.second))
+            )
         lazy = self.recipe.sparse and self.recipe.rule.lazy and (self.problem.l1 > 0 or self.problem.l2 > 0)
         self.last = np.zeros(size, np.int32) if lazy else None
         self.average = np.zeros(size, dtype) if self.recipe.average else None
+        self._rows_used = 0
 
     # ---- an epoch
 
@@ -90,14 +111,16 @@ class Stepwise:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
         self.base = self.step
         drawn = epoch if self.recipe.shuffle else None
-        if self.average is not None and epoch & (epoch - 1) == 0:
-            # Forget the average at epochs 1, 2, 4, 8, ...: it then covers at least the last third of the steps.
-            self.averaged = 0
+        self._rows_used += self.rows
+        # The past counts as a part of its steps, so that epoch e weighs about e^3 (Shamir & Zhang 2013).
+        self.averaged_before += self.averaged - self._carried
+        self.averaged = self._carried = self.averaged_before // _FADING
         if self.collective.size > 1 and self.recipe.local_steps == 1:
             loss = self._global_steps(drawn)
+            self._settle()
+            self._agree()
         else:
             loss = self._local_epoch(drawn)
-        self._settle()
         sums = np.array([loss, self.own_rows], np.float64)
         self.collective.allreduce(sums)
         return float(sums[0] / max(sums[1], 1.0))
@@ -105,15 +128,15 @@ class Stepwise:
     def _local_epoch(self, epoch: int | None) -> float:
         loss = 0.0
         rounds = self.recipe.averagings(self.rows) if self.collective.size > 1 else 1
-        steps = self.recipe.local_steps if rounds > 1 else None
         parts = self.share.training(epoch)
         if rounds == 1:
             self._make_clock(self.own_rows + 64)
             for arrays, starts in parts:
-                loss += self._block(arrays, starts)
+                for chosen in self._pieces(starts):
+                    loss += self._block(arrays, chosen)
+            self._settle()
             self._average_ranks(self.own_rows)
             return loss
-        assert steps is not None
         for pieces in batches(parts, self.work.run, self.own_rows, rounds):
             self.base = self.step
             count = 0
@@ -126,10 +149,18 @@ class Stepwise:
             self._average_ranks(count)
         return loss
 
+    def _pieces(self, starts: np.ndarray) -> list[np.ndarray]:
+        """The runs of a block, cut where a wide vector of weights is to be averaged."""
+        if not (self.recipe.sparse and self.averaging):
+            return [starts]
+        count = int(np.clip(len(starts) * self.work.run * _NUMBERS_A_ROW // self.problem.size, 1, _SNAPSHOTS))
+        return [part for part in np.array_split(starts, count) if len(part)]
+
     def _block(self, arrays: Rows, starts: np.ndarray) -> float:
         """Local optimiser steps over some runs of a block."""
         p, r = self.problem, self.recipe
         scale = p.dtype.type(p.weight_scale)
+        average = self.average if self.averaging else None
         if r.online:
             loss, self.step = online_pass(
                 p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, self.work.run, self.params, self.first,
@@ -146,19 +177,21 @@ class Stepwise:
         loss, self.step, self.averaged = kernel(
             p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, bounds(len(starts), per_batch),
             self.work.run, self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
-            scale, self.work.gradient, None if r.sparse else self.average, self.averaged, self.work.scratch,
+            scale, self.work.gradient, None if r.sparse else average, self.averaged, self.work.scratch,
         )  # fmt: skip
         if r.sparse:
             self._average_now()
         return loss
 
     def _average_now(self) -> None:
-        """Take the present weights into the average: once a block, because a wide vector costs as much as many rows."""
-        if self.average is not None:
+        """Take the present weights into the average; not at every step, because a wide vector costs as much as many rows."""
+        if self.averaging:
             self._settle()
-            self.base = self.step
-            self.averaged += 1
-            self.average += (self.params - self.average) / self.averaged
+            self._add_to_average()
+
+    def _add_to_average(self) -> None:
+        self.averaged += 1
+        self.average += (self.params - self.average) * self.problem.dtype.type(1.0 / self.averaged)
 
     def _average_ranks(self, own_rows: int) -> None:
         """Replace the ranks' weights (and state) by their mean, weighted by the rows that each has used."""
@@ -181,10 +214,14 @@ class Stepwise:
         count = steps_of_epoch(self.rows, self.recipe.batch_rows)
         self._make_clock(count + 1)
         parts = batches(self.share.training(epoch), self.work.run, self.own_rows, count)
-        stepper = SparseStep(self) if self.recipe.sparse else None
-        loss = 0.0
-        for pieces in parts:
-            loss += stepper.take(pieces) if stepper else self._dense_step(pieces)
+        if not self.recipe.sparse:
+            return sum(self._dense_step(pieces) for pieces in parts)
+        stepper, loss = SparseStep(self), 0.0
+        wanted = int(np.clip(self.rows * _NUMBERS_A_ROW // self.problem.size, 1, min(_SNAPSHOTS, count)))
+        for number, pieces in enumerate(parts, 1):
+            loss += stepper.take(pieces)
+            if number * wanted // count > (number - 1) * wanted // count:
+                self._average_now()
         return loss
 
     def _dense_step(self, pieces) -> float:
@@ -209,22 +246,38 @@ class Stepwise:
             factor, self.step,
         )  # fmt: skip
         self.step += 1
-        if self.average is not None:
-            self.averaged += 1
-            self.average += (self.params - self.average) * p.dtype.type(1.0 / self.averaged)
+        if self.averaging:
+            self._add_to_average()
 
     # ---- odds and ends
 
+    def _agree(self) -> None:
+        """Give every rank rank 0's weights, and state: ranks may round differently.
+
+        They settle lazy penalties at different steps, and may run on different processors; the weights decide when to stop,
+        which all must do alike.
+        """
+        for array in (self.params, self.first, self.second, self.average):
+            if array is not None:
+                self.collective.broadcast(array)
+
     def _make_clock(self, steps: int) -> None:
+        self._clock_steps = steps
         constant = self.recipe.constant_rate or self.last is None
         self.clock = None if constant else clock_table(self.schedule, self.step, steps)
 
     def _settle(self) -> None:
+        """Bring all lazy penalties up to the present step, and count from there."""
         if self.last is not None:
             settle_all(
                 self.recipe.rule, self.schedule, self.problem.penalty(), self.problem.outputs, self.params, self.first,
                 self.second, self.last, self.clock, self.problem.layout.dense, self.step, self.base,
             )  # fmt: skip
+            # A sparse global step counts for dense weights too.
+            self.last[: self.problem.layout.dense * self.problem.outputs] = 0
+            self.base = self.step
+            if self.clock is not None:
+                self._make_clock(self._clock_steps)
 
     def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
         if answer is self.params:
@@ -234,6 +287,9 @@ class Stepwise:
         return float(sums[0] / max(sums[1], 1e-300)) + self.problem.penalty_value(answer)
 
     def _lower_rate(self) -> bool:
-        """Divide the rate by five; False once it is negligible."""
-        self.schedule = lowered(self.schedule)
-        return self.schedule.eta0 > _LEAST_RATE_FACTOR * self.recipe.schedule.eta0
+        """Divide the rate and go on, unless that would be the last epoch or the rate is negligible."""
+        if not self.progress.converged or self.lowered == _MOST_LOWERINGS or not self.progress.resume():
+            return False
+        self.schedule = lowered(self.schedule, _DIVISOR)
+        self.lowered += 1
+        return True

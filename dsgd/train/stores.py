@@ -69,6 +69,7 @@ def pack_result(plan: Plan, params: np.ndarray, state: dict[str, Any], progress:
         "class_kind": plan.statistics.label.kind,
         "outputs": plan.outputs,
         "step": int(state.get("step", 0)),
+        "rule": state.get("rule"),
         "history": progress.history,
         "converged": progress.converged,
         "means": None if plan.missing_means is None else [float(v) for v in plan.missing_means],

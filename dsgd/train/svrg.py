@@ -30,8 +30,6 @@ class SVRG:
                 f"optimizer='svrg' moves every weight at every step, and there are {share.problem.size:,}; use 'adagrad' or "
                 "'auto', or fewer hash_bits"
             )
-        if recipe.local_steps != 1 and collective.size > 1:
-            raise ConfigError("optimizer='svrg' reduces every step; use mode=Sync(local_steps=1)")
         self.recipe, self.share, self.work, self.collective = recipe, share, work, collective
         self.progress, self.rows, self.problem = progress, rows, share.problem
         self.field = GangField(share, work, collective, recipe.seed)

@@ -1,0 +1,66 @@
+"""Which parameters of a fit do not go together: one table, read before any work starts; each entry says what works instead."""
+
+from typing import Any
+
+from ..errors import ConfigError
+
+
+def refuse_combinations(config: Any) -> None:
+    """Raise ConfigError when a :class:`dsgd.train.config.FitConfig` asks for a combination that does not exist."""
+    for asked, message in _combinations(config):
+        if asked:
+            raise ConfigError(message)
+
+
+def _combinations(config: Any) -> list[tuple[bool, str]]:
+    """What does not go together: whether it is asked for, and what to say."""
+    mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
+    engine, gang = mode.topology == "engine", config.n_workers > 1 and mode.topology != "engine"
+    return [
+        (
+            engine and mode.local_steps not in (1, "epoch"),
+            "topology='engine' costs an engine's job a round, so local_steps must be 1 (full gradients) or 'epoch'; "
+            f"{mode.local_steps!r} needs topology='ring' or 'tree'",
+        ),
+        (
+            engine and mode.compression != "none",
+            f"topology='engine' adds plain sums up; compression={mode.compression!r} needs topology='ring' or 'tree'",
+        ),
+        (
+            engine and rule == "svrg",
+            "optimizer='svrg' takes mini-batch steps; with topology='engine' use optimizer='auto', or topology='ring'",
+        ),
+        (
+            engine and bool(config.average),
+            "average=True averages mini-batch steps, and topology='engine' takes none; use topology='ring' or 'tree'",
+        ),
+        (
+            engine and schedule == "adaptive",
+            "learning_rate='adaptive' needs topology='ring' or 'tree'; with 'engine' use 'constant' or 'invscaling'",
+        ),
+        (
+            gang and rule == "svrg" and mode.local_steps != 1,
+            f"optimizer='svrg' reduces every step; use Sync(local_steps=1), or optimizer='sgd' for {mode.local_steps!r}",
+        ),
+        (
+            gang and rule == "svrg" and mode.compression != "none",
+            f"optimizer='svrg' sends exact gradients; use compression='none', or optimizer='sgd' for {mode.compression!r}",
+        ),
+        (
+            engine and mode.local_steps == 1 and config.batch_size != "auto",
+            "topology='engine' with local_steps=1 takes full gradients, not mini-batches; leave batch_size='auto', or use "
+            "local_steps='epoch' or topology='ring'",
+        ),
+        (
+            rule == "svrg" and bool(config.average),
+            "optimizer='svrg' ends at its last iterate, whose noise vanishes; use average=False, or optimizer='sgd'",
+        ),
+        (
+            rule == "svrg" and schedule == "adaptive",
+            "optimizer='svrg' lowers its rate by itself when it must; use learning_rate='constant'",
+        ),
+        (
+            rule == "ftrl" and (schedule != "constant" or config.warmup_steps > 0),
+            "optimizer='ftrl' has a schedule of its own; use learning_rate='constant' and warmup_steps=0",
+        ),
+    ]
