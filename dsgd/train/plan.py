@@ -100,6 +100,10 @@ def _all_classes(label: LabelStatistics, given) -> np.ndarray:
             "the label has more than 10,000 distinct values; use a regressor, or a label column that holds classes"
         )
     classes = label.classes
+    if classes.dtype.kind == "f" and not np.array_equal(classes, np.floor(classes)):
+        raise DataError(
+            "the label holds fractions, which are no classes; use a regressor, or cut the label into classes first"
+        )
     if given is not None:
         classes = np.unique(np.asarray(given))
         unknown = [value for value in label.classes.tolist() if value not in set(classes.tolist())]
