@@ -84,7 +84,7 @@ def describe(part: Any, roles: Roles, features: dict[str, Any]) -> tuple[int, Fe
 
 
 def _frame_parts(X: dd.DataFrame, beside: dict[str, Any]) -> tuple[list, Roles]:
-    names = {}
+    names: dict[str, Any] = {}
     for role, values in beside.items():
         if isinstance(values, dd.Series):
             if values.npartitions != X.npartitions:

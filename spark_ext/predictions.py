@@ -55,7 +55,7 @@ def add_predictions(
         table = pa.Table.from_pandas(rows, schema, preserve_index=False)
         return _predict(model, table.rename_columns([columns_of.get(name, name) for name in names]), offset)
 
-    score = F.pandas_udf(predict, StructType(fields))
+    score = F.pandas_udf(predict, StructType(fields))  # type: ignore[call-overload]
     result = frame.withColumn(_RESULT, score(F.struct(*taken)))
     columns = {
         outputs.get("rawPredictionCol"): array_to_vector(F.col(f"{_RESULT}.raw")),
