@@ -39,9 +39,9 @@ PROGRESS_FIELDS = 4
 DONE = -1  # a rank that is missing is >= 0, one that does something else is ``DONE - 1 - rank``
 
 SMALL = 4096  # elements: up to here every rank adds up all slots itself, which saves a barrier
-SPINS = 2000  # pauses before yielding, some tens of microseconds
+SPINS = 50  # pauses before yielding, a microsecond or so: where two ranks share a core, the other waits for them to end
 _BLOCK = 1024
-_YIELDS = 100
+_YIELDS = 1000  # longer than a nap, or two ranks could go on waking up for each other
 _NAPS = 100
 _NAP_MICROSECONDS = 50
 
