@@ -11,36 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from dsgd import ConfigError, Sync
+from dsgd.train.modes import resolve
 
 from .sessions import dask_client, spark_session
 
 ENGINES = {"local": "dsgd", "dask": "dask_ext", "spark": "spark_ext"}
 TASKS = {"classification": "SGDClassifier", "regression": "SGDRegressor"}
 
-# What the other faces call by scikit-learn's name, and Spark's by its own.
-SPARK_NAMES = {
-    "loss": "loss",
-    "optimizer": "optimizer",
-    "alpha": "regParam",
-    "l1_ratio": "elasticNetParam",
-    "max_iter": "maxIter",
-    "batch_size": "batchSize",
-    "learning_rate": "learningRate",
-    "eta0": "stepSize",
-    "tol": "tol",
-    "random_state": "seed",
-    "standardize": "standardization",
-    "n_workers": "numWorkers",
-    "verbose": "verbose",
-}
-# Spark has no name for the penalty: it is told by the two strengths.
-SPARK_PENALTIES: dict[str | None, dict[str, float]] = {
-    None: {"regParam": 0.0},
-    "none": {"regParam": 0.0},
-    "l2": {"elasticNetParam": 0.0},
-    "l1": {"elasticNetParam": 1.0},
-    "elasticnet": {},
-}
+# Spark has no name for the kind of penalty: the share of l1 tells it.
+L1_SHARE = {"l2": 0.0, "l1": 1.0}
 
 
 @contextlib.contextmanager
@@ -72,52 +51,49 @@ def session(
 
 
 def build(engine: str, task: str, parameters: Mapping[str, Any], mode: Sync | None = None) -> Any:
-    """Return the engine's estimator for a task; parameters that are not given keep the estimator's defaults."""
+    """Return the engine's estimator for a task.
+
+    What is not given has the default of the local face, on every engine, so that the same words train the same model.
+    """
+    defaults = getattr(importlib.import_module("dsgd"), TASKS[task])().get_params()
     face = getattr(importlib.import_module(ENGINES[engine]), TASKS[task])
-    if engine != "spark":
-        return face(**parameters, **({} if mode is None else {"mode": mode}))
-    return face(**spark_parameters(parameters, mode))
+    chosen = dict(parameters) | ({} if mode is None else {"mode": mode})
+    if engine == "spark":
+        return face(**spark_parameters(defaults | chosen))
+    return face(**chosen)
 
 
-def spark_parameters(parameters: Mapping[str, Any], mode: Sync | None = None) -> dict[str, Any]:
-    """Translate to Spark's names.
-
-    Raises
-    ------
-    ConfigError
-        For a parameter that Spark's face does not have.
+def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate an estimator's parameters to Spark's names.
 
     Examples
     --------
-    >>> spark_parameters({"alpha": 0.01, "penalty": "l1", "max_iter": 5}, Sync(topology="tree"))
-    {'elasticNetParam': 1.0, 'regParam': 0.01, 'maxIter': 5, 'mode': 'sync', 'topology': 'tree', 'localSteps': '1', ...}
+    >>> translated = spark_parameters({"alpha": 0.01, "penalty": "l1", "max_iter": 5, "mode": Sync(topology="tree")})
+    >>> translated["regParam"], translated["elasticNetParam"], translated["maxIter"], translated["topology"]
+    (0.01, 1.0, 5, 'tree')
     """
-    left = dict(parameters)
-    translated: dict[str, Any] = {}
-    if "penalty" in left:
-        translated |= SPARK_PENALTIES[left.pop("penalty")]
-    for name, value in left.items():
-        if name not in SPARK_NAMES:
-            raise ConfigError(f"{name} is not a parameter of Spark's estimators")
-        translated.setdefault(SPARK_NAMES[name], value)
-    if mode is not None:
-        translated |= {
-            "mode": "sync",
-            "topology": mode.topology,
-            "localSteps": str(mode.local_steps),
-            "compression": mode.compression,
-        }
-    return translated
+    from spark_ext.params import CORE_NAMES
+
+    translated = {name: parameters[core] for name, core in CORE_NAMES.items() if parameters.get(core) is not None}
+    penalty = parameters.get("penalty", "l2")
+    if penalty in (None, "none"):
+        translated["regParam"] = 0.0
+    elif penalty in L1_SHARE:
+        translated["elasticNetParam"] = L1_SHARE[penalty]
+    mode = resolve(parameters.get("mode", "sync"))
+    translated |= {"topology": mode.topology, "localSteps": mode.local_steps, "compression": mode.compression}
+    translated["dtype"] = parameters.get("dtype") or "float32"
+    return translated | ({"numWorkers": parameters["n_workers"]} if parameters.get("n_workers") else {})
 
 
 def train(engine: str, estimator: Any, dataset: Any, validation: Any = None, report: Any = None) -> Any:
     """Fit on a dataset; returns what predicts and saves: the estimator itself, or Spark's model.
 
-    ``report`` is called with each epoch's record.
+    ``report`` is called with each epoch's record, except on Spark, whose tasks have no way to send one.
     """
     extra = {} if validation is None else {"validation": validation}
-    if report is not None:
-        estimator.verbose = report
     if engine == "spark":
         return estimator.fitParquet(dataset, **extra)
+    if report is not None:
+        estimator.verbose = report
     return estimator.fit(dataset, **extra)

@@ -33,11 +33,12 @@ def epochs_bar(epochs: int | None) -> Iterator[Report]:
         TextColumn("{task.fields[objective]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("reading", total=epochs, objective="")
+        # Until the first epoch ends, and for ever on an engine that brings no reports, the bar only shows that work goes on.
+        bar = progress.add_task("training", total=None, objective="")
 
         def show(record: dict[str, Any]) -> None:
             if "epoch" in record:
                 objective = f"objective {record['objective']:.5f}" if "objective" in record else ""
-                progress.update(bar, completed=record["epoch"], description="epoch", objective=objective)
+                progress.update(bar, total=epochs, completed=record["epoch"], description="epoch", objective=objective)
 
         yield show

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def spark_session(master: str | None = None, workers: int | None = None, log: Pa
         yield active
         return
     check_can_start(master)
+    # Said at the first use of pandas by pyspark 4; a job has nothing to do about it.
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
     # Spark's workers would otherwise be whichever python3 comes first on the path.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)

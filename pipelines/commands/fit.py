@@ -67,7 +67,12 @@ model_options = stacked(
     click.option("--batch-size", type=IntegerOr("auto"), help="Rows of a mini-batch, all ranks together."),
     click.option("--tol", type=float, help="Stop when the objective improves by less, relatively."),
     click.option("--seed", "random_state", type=click.IntRange(0), default=0, show_default=True),
-    click.option("--standardize/--no-standardize", default=None, help="Scale numeric columns to unit variance."),
+    click.option(
+        "--standardize/--no-standardize",
+        default=True,
+        show_default=True,
+        help="Scale numeric columns to unit variance.",
+    ),
 )
 
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")

@@ -38,9 +38,9 @@ RUNS = (
     Run("local", "ring", Sync()),
     Run("local", "model averaging", Sync(local_steps="epoch")),
     Run("dask", "ring", Sync()),
-    Run("dask", "tree-aggregate", Sync(topology="engine", local_steps="epoch")),
+    Run("dask", "tree-aggregate", Sync(topology="engine")),
     Run("spark", "ring", Sync()),
-    Run("spark", "tree-aggregate", Sync(topology="engine", local_steps="epoch")),
+    Run("spark", "tree-aggregate", Sync(topology="engine")),
 )
 
 
