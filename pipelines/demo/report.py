@@ -37,7 +37,8 @@ $notes
 <h2>Loss curves</h2>
 $curves
 <p>Left: the training objective after each pass over the rows. Right: the same against the seconds of training; reading
-and encoding the files comes before.</p>
+and encoding the files comes before. Runs that agree lie on top of each other. Under model averaging the objective is the
+mean over the steps that each rank took with weights of its own, which is why it can be below the others.</p>
 <footer>$footer</footer>
 </html>
 """)
@@ -68,10 +69,13 @@ def curves_svg(results: Sequence[Result]) -> str:
         by_epoch, by_time = figure.subplots(1, 2, sharey=True)
         for number, result in enumerate(results):
             losses = [epoch.objective for epoch in result.epochs]
-            style = {"marker": "o", "markersize": 3, "linewidth": 1.2, "alpha": 0.8, "color": f"C{number % 10}"}
+            # Later lines are thinner: engines that agree to the bit lie on top of each other, and all must be seen.
+            width = 1.0 + 1.2 * (len(results) - 1 - number)
+            style = {"marker": "o", "markersize": 2 + width, "linewidth": width, "color": f"C{number % 10}"}
             by_epoch.plot([epoch.number for epoch in result.epochs], losses, label=result.label, **style)
             by_time.plot([epoch.seconds for epoch in result.epochs], losses, **style)
         by_epoch.set(xlabel="epoch", ylabel="training objective")
+        by_epoch.xaxis.get_major_locator().set_params(integer=True)
         by_time.set(xlabel="seconds of training")
         for axes in (by_epoch, by_time):
             axes.grid(alpha=0.3)

@@ -1,6 +1,8 @@
 """The table fits a pipe, and the report stands on its own."""
 
+import dataclasses
 import html.parser
+import re
 import xml.etree.ElementTree as ElementTree
 
 from rich.console import Console
@@ -57,6 +59,12 @@ def test_one_line_a_run_and_its_curve():
 
 def test_no_results_is_still_a_report():
     assert "<svg" in page(())
+
+
+def test_runs_that_agree_are_all_seen():
+    twins = [dataclasses.replace(RESULTS[0], engine=engine) for engine in ("local", "dask", "spark")]
+    widths = re.findall(r"stroke-width: ([0-9.]+); stroke-linecap: square", curves_svg(twins))
+    assert len(set(widths)) >= len(twins)
 
 
 def test_the_same_results_give_the_same_picture():
