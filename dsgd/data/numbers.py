@@ -60,4 +60,5 @@ def _raise_nonfinite(value, name: str, row: str, dtype) -> NoReturn:
         if np.isnan(value)
         else f"numbers must be finite as {dtype}"
     )
-    raise DataError(f"column {name} is {value} in {row}; {advice}")
+    shown = "NaN" if np.isnan(value) else value
+    raise DataError(f"column {name} is {shown} in {row}; {advice}")

@@ -271,7 +271,7 @@ def test_what_a_matrix_must_not_hold(matrix):
     else:
         bad[4321, 7] = np.nan
     dataset = as_dataset(bad, y)
-    name = r"column 'X\W*7\]'? is nan in row 4321 of the data in memory"
+    name = r"column 'X\W*7\]'? is NaN in row 4321 of the data in memory"
     for attempt in (
         lambda: MemoryStore(dataset, dataset.splits()),
         lambda: MemoryStore(dataset, dataset.splits()[0].cut(2)[1:]),
