@@ -74,6 +74,9 @@ class LinearSGD(BaseEstimator):
         dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
         once = {"max_iter": 1, "tol": None, "early_stopping": False}
+        if self.optimizer == "auto":
+            # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
+            once["optimizer"] = "adagrad"
         return self._train(X, y, sample_weight, None, None, initial=initial, dtype=dtype, classes=classes, **once)
 
     def _train(self, X, y, sample_weight, offset, validation, *, initial, dtype, classes=None, **more):
@@ -124,10 +127,6 @@ class LinearSGD(BaseEstimator):
             raise ConfigError("validation must be (X, y), (X, y, sample_weight) or a dataset")
         X, y, *weight = validation
         return self._training_data(engine, X, y, weight[0] if weight else None, None, reset=False)
-
-    def decision_function(self, X, offset=None):
-        """Return the scores before the inverse link, of shape (n,), or (n, k) for k > 2 classes."""
-        return self._apply("decision_function", X, offset)
 
     def predict(self, X, offset=None):
         """Return the class, or the mean of the target, of each row; shape (n,)."""

@@ -191,6 +191,10 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         inputs.check_class_labels(y)
         return super()._training_data(engine, X, y, sample_weight, offset, reset=reset)
 
+    def decision_function(self, X, offset=None):
+        """Return the scores before the inverse link, of shape (n,), or (n, k) for k > 2 classes."""
+        return self._apply("decision_function", X, offset)
+
     @available_if(_has_probabilities)
     def predict_proba(self, X, offset=None):
         """Return the probability of each class, of shape (n, classes)."""

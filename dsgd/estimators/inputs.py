@@ -7,7 +7,7 @@ feature spec; whatever is wrong with them is a DataError in either case.
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from ..data.dataset import Dataset
 from ..data.sources import as_dataset
@@ -19,7 +19,11 @@ FEATURES = ("categorical", "interactions", "hash_bits", "missing")
 
 def is_matrix(X: Any) -> bool:
     """Whether X has rows and columns and no column names: an array, a sparse matrix, nested lists."""
-    return not (isinstance(X, (Dataset, str)) or hasattr(X, "__arrow_c_stream__") or hasattr(X, "columns"))
+    if isinstance(X, (Dataset, str)):
+        return False
+    if hasattr(X, "columns"):  # A pandas frame may have numbers for names, which are no names.
+        return not any(isinstance(name, str) for name in X.columns)
+    return not hasattr(X, "__arrow_c_stream__")
 
 
 def checked(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -47,6 +51,16 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> Any:
         raise DataError(str(error)) from error
 
 
+def flat(y: Any) -> Any:
+    """Return labels as an array of shape (n,), warning as scikit-learn does when they are a column; names pass."""
+    if y is None or isinstance(y, str) or not hasattr(y, "__len__"):
+        return y
+    try:
+        return column_or_1d(y, warn=True)
+    except ValueError as error:
+        raise DataError(f"y must hold one label a row: {error}") from error
+
+
 def training_data(
     estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, features: dict[str, Any], *, reset: bool = True
 ) -> Dataset:
@@ -56,7 +70,7 @@ def training_data(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None; give an array, or the name of "
             "a column of X"
         )
-    X = checked(estimator, X, reset=reset)
+    X, y = checked(estimator, X, reset=reset), flat(y)
     if isinstance(X, Dataset):
         dataset = as_dataset(X, y, sample_weight, offset)
     else:

@@ -71,8 +71,14 @@ class LinearModel:
 
     @classmethod
     def of(cls, trained: TrainedLinear) -> "LinearModel":
-        """Return what a fit brought back as a model; the arrays are shared, the optimiser's state is left behind."""
-        return cls(**{name: getattr(trained, name) for name in cls.__dataclass_fields__})
+        """Return what a fit brought back as a model; the optimiser's state is left behind.
+
+        Softmax does not change when the same number is added to all intercepts; theirs are made to add up to 0, as Spark ML does.
+        """
+        fields = {name: getattr(trained, name) for name in cls.__dataclass_fields__}
+        if trained.outputs == "softmax":
+            fields["intercept"] = trained.intercept - trained.intercept.mean()
+        return cls(**fields)
 
     def trained(self, state: dict[str, Any] | None = None) -> TrainedLinear:
         """Return the model as the start of another fit, with the optimiser's state if there is one."""
