@@ -1,0 +1,265 @@
+"""One suite that the estimators of every package pass, on the same rows: files, frames and matrices in, models out.
+
+A suite says how its package is asked; what is expected is the same everywhere, and for files the same bits.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dsgd
+from dsgd import ConfigError, DataError
+
+ROWS, RANKS = 600, 2
+NUMBERS = ["age", "income", "hours"]
+CITIES = ["Ulm", "Bonn", "Kiel", "Trier"]
+FEATURES = [*NUMBERS, "city"]
+
+
+def people() -> pd.DataFrame:
+    """Numbers and a category with additive effects on a label of text, a number and a count."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(rng.normal(size=(ROWS, len(NUMBERS))), columns=NUMBERS)
+    frame["city"] = rng.choice(CITIES, ROWS)
+    score = frame[NUMBERS].to_numpy() @ [1.5, -1.0, 0.5] + frame["city"].map(
+        dict(zip(CITIES, [-1, 0, 1, 2], strict=True))
+    )
+    frame["late"] = np.where(score + rng.logistic(size=ROWS) * 0.5 > 0, "yes", "no")
+    frame["minutes"] = score + rng.normal(size=ROWS) * 0.1
+    frame["group"] = np.digitize(score, [-1.0, 1.0])
+    return frame
+
+
+@pytest.fixture(scope="module", name="frame")
+def people_once():
+    return people()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The rows as Parquet, in row groups enough for two ranks."""
+    folder = tmp_path_factory.mktemp("people")
+    people().to_parquet(folder / "part.parquet", row_group_size=100)
+    return str(folder)
+
+
+def dataset(files, label, **options):
+    options = {"numeric": NUMBERS, "categorical": ["city"], "hash_bits": 6} | options
+    return dsgd.read_parquet(files, label=label, **options)
+
+
+PARAMETERS = {
+    "random_state": 0,
+    "standardize": True,
+    "alpha": "auto",
+    "n_workers": RANKS,
+    "tol": 1e-4,
+    "dtype": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def reference(files):
+    """What the local estimators make of the files: by label, the model."""
+    return {
+        "late": dsgd.SGDClassifier(**PARAMETERS).fit(dataset(files, "late")).model_,
+        "group": dsgd.SGDClassifier(**PARAMETERS).fit(dataset(files, "group")).model_,
+        "minutes": dsgd.SGDRegressor(**PARAMETERS).fit(dataset(files, "minutes")).model_,
+    }
+
+
+class Suite(ABC):
+    """What every package does alike; ``fit`` returns its own fitted object."""
+
+    @pytest.fixture
+    @abstractmethod
+    def package(self):
+        """The package, with whatever session it needs."""
+
+    @abstractmethod
+    def estimator(self, package, label, **parameters):
+        """An estimator for a label, with parameters by the core's names beside those of the suite."""
+
+    @abstractmethod
+    def fit(self, estimator, data):
+        """Fit on a Dataset, or on the package's own form of ``(pandas frame, feature columns, label)``."""
+
+    @abstractmethod
+    def core(self, fitted):
+        """The LinearModel of what was fitted."""
+
+    @abstractmethod
+    def predictions(self, fitted, frame):
+        """Predictions of a pandas frame's rows, as an array in their order, made by the package itself."""
+
+    @abstractmethod
+    def probabilities(self, fitted, frame):
+        """Probabilities, of shape (n, k)."""
+
+    @abstractmethod
+    def load(self, package, path):
+        """A classifier's saved model, as this package's object."""
+
+    @pytest.mark.parametrize("label", ["late", "group", "minutes"])
+    def test_files_give_the_same_bits_as_on_one_machine(self, package, files, reference, label):
+        fitted = self.fit(self.estimator(package, label), dataset(files, label))
+        core = self.core(fitted)
+        np.testing.assert_array_equal(core.coef, reference[label].coef)
+        np.testing.assert_array_equal(core.intercept, reference[label].intercept)
+        assert core.history
+        assert fitted.evaluate(dataset(files, label)) == reference[label].evaluate(dataset(files, label))
+
+    @pytest.mark.parametrize(("label", "columns"), [("late", FEATURES), ("minutes", NUMBERS)])
+    def test_a_frame_is_learnt(self, package, frame, label, columns):
+        fitted = self.fit(self.estimator(package, label), (frame, columns, label))
+        core = self.core(fitted)
+        metrics = core.evaluate(frame, label)
+        if label == "minutes":
+            assert metrics["r2"] > 0.5
+        else:
+            assert metrics["accuracy"] > max(np.mean(frame[label] == "yes"), np.mean(frame[label] == "no")) + 0.1
+            probabilities = self.probabilities(fitted, frame)
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+            np.testing.assert_allclose(probabilities, core.predict_proba(frame), atol=1e-6)
+        found = self.predictions(fitted, frame)
+        expected = core.predict(frame)
+        if label == "minutes":
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(found, expected)
+
+    def test_a_saved_model_predicts_the_same_in_every_package(self, package, files, frame, reference, tmp_path):
+        here = self.fit(self.estimator(package, "late", max_iter=2), dataset(files, "late"))
+        here.save(str(tmp_path / "here"))
+        np.testing.assert_array_equal(dsgd.load(tmp_path / "here").predict(frame), self.predictions(here, frame))
+        reference["late"].save(tmp_path / "there")
+        there = self.load(package, str(tmp_path / "there"))
+        np.testing.assert_array_equal(self.predictions(there, frame), reference["late"].predict(frame))
+        with pytest.raises(ConfigError, match="exists already"):
+            here.save(str(tmp_path / "here"))
+
+    def test_more_classes_have_a_probability_each(self, package, files, frame):
+        fitted = self.fit(self.estimator(package, "group", max_iter=5), dataset(files, "group"))
+        probabilities = self.probabilities(fitted, frame)
+        assert probabilities.shape == (ROWS, 3)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("label", "options", "message"),
+        [
+            ("nope", {}, "'nope'"),
+            ("late", {"numeric": ["age", "nope"]}, "'nope'"),
+            ("late", {"filters": [("late", "=", "yes")]}, "class"),
+            ("late", {"filters": [("age", ">", 1e9)]}, "no rows"),
+        ],
+    )
+    def test_files_that_cannot_be_learnt(self, package, files, label, options, message):
+        with pytest.raises(DataError, match=message):
+            self.fit(self.estimator(package, label), dataset(files, label, **options))
+
+    def test_a_frame_that_cannot_be_learnt(self, package, frame):
+        with pytest.raises(DataError, match="'income'"):
+            self.fit(self.estimator(package, "late"), (frame.assign(income=np.inf), NUMBERS, "late"))
+        with pytest.raises(DataError, match="'nope'"):
+            self.fit(self.estimator(package, "late"), (frame, NUMBERS, "nope"))
+
+    def test_parameters_that_cannot_be(self, package, files):
+        with pytest.raises(ConfigError, match="loss"):
+            self.fit(self.estimator(package, "late", loss="squared_error"), dataset(files, "late"))
+        with pytest.raises(ConfigError, match="max_iter"):
+            self.fit(self.estimator(package, "late", max_iter=0), dataset(files, "late"))
+
+
+class ScikitLearnSuite(Suite):
+    """The two packages with scikit-learn's interface."""
+
+    def estimator(self, package, label, **parameters):
+        face = package.SGDRegressor if label == "minutes" else package.SGDClassifier
+        return face(**PARAMETERS | {"hash_bits": 6} | parameters)
+
+    def fit(self, estimator, data):
+        if isinstance(data, tuple):
+            frame, columns, label = data
+            kept = frame[[*columns, label]] if label in frame.columns else frame[columns]
+            return estimator.fit(self.own(kept), label)
+        return estimator.fit(data)
+
+    def own(self, frame):
+        return frame
+
+    def core(self, fitted):
+        return fitted.model_
+
+    def load(self, package, path):
+        return package.SGDClassifier.load(path)
+
+
+class TestLocal(ScikitLearnSuite):
+    @pytest.fixture
+    def package(self):
+        return dsgd
+
+    def predictions(self, fitted, frame):
+        return fitted.predict(frame)
+
+    def probabilities(self, fitted, frame):
+        return fitted.predict_proba(frame)
+
+
+class TestDask(ScikitLearnSuite):
+    @pytest.fixture
+    def package(self, dask_client):
+        import dask_ext
+
+        return dask_ext
+
+    def own(self, frame):
+        import dask.dataframe as dd
+
+        return dd.from_pandas(frame, npartitions=5)
+
+    def predictions(self, fitted, frame):
+        return fitted.predict(self.own(frame)).compute().to_numpy()
+
+    def probabilities(self, fitted, frame):
+        return fitted.predict_proba(self.own(frame)).compute().to_numpy()
+
+
+class TestSpark(Suite):
+    @pytest.fixture
+    def package(self, spark):
+        import spark_ext
+
+        self.spark = spark
+        return spark_ext
+
+    def estimator(self, package, label, **parameters):
+        from pipelines.faces import spark_parameters
+
+        face = package.SGDRegressor if label == "minutes" else package.SGDClassifier
+        return face(**spark_parameters(PARAMETERS | parameters), hashBits=6)
+
+    def fit(self, estimator, data):
+        if isinstance(data, tuple):
+            frame, columns, label = data
+            return estimator.setParams(featuresCol=columns, labelCol=label).fit(self.own(frame))
+        return estimator.fitParquet(data)
+
+    def own(self, frame):
+        return self.spark.createDataFrame(frame.assign(row=np.arange(len(frame))))
+
+    def core(self, fitted):
+        return fitted.core
+
+    def predictions(self, fitted, frame):
+        rows = fitted.transform(self.own(frame)).orderBy("row").select("prediction").collect()
+        return np.array([row.prediction for row in rows])
+
+    def probabilities(self, fitted, frame):
+        rows = fitted.transform(self.own(frame)).orderBy("row").select("probability").collect()
+        return np.array([row.probability.toArray() for row in rows])
+
+    def load(self, package, path):
+        return package.SGDClassificationModel.load(path)
