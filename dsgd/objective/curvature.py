@@ -1,8 +1,8 @@
 """Loss, gradient and curvature over a sample of rows, as dense matrices in the weights that are in use.
 
 A few thousand rows tell the curvature of the objective well enough to scale its gradient by (sub-sampled Newton: Erdogdu &
-Montanari 2015; Roosta-Khorasani & Mahoney 2019), and a problem that has few weights is solved on them at once. The sample is drawn by
-runs, so that the same seed and ranks give the same sample on every engine.
+Montanari 2015; Roosta-Khorasani & Mahoney 2019), and a problem that has few weights is solved on them at once. The sample is
+drawn by rows from the seed tree, so that the same seed and ranks give the same sample on every engine.
 """
 
 from collections.abc import Iterator
@@ -123,11 +123,11 @@ class Sample:
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
 
-        ``part`` is the share of the sample to use: its first rows.
+        ``part`` is the share of the sample to use: every so-many-th row, because the first ones may be alike.
         """
         problem = self.problem
         k = problem.outputs
-        rows = slice(0, int(np.ceil(part * len(self.target))))
+        rows = slice(None, None, max(1, round(1 / part)))
         features, target, weight = self.features[rows], self.target[rows], self.weight[rows]
         w = weights.reshape(-1, k).astype(problem.dtype)
         scores = features @ w + self.offset[rows, None]

@@ -10,6 +10,20 @@ from ..kernels.rows import Rows
 from ..seeding import ORDER, VALIDATION, generator
 from .problem import Problem, run_starts
 
+# Runs, at least, of the rows that are kept for validation: fewer would be too few to choose at random.
+_VALIDATION_RUNS = 4
+
+
+def longest_run(batch_rows: int, fraction: float, rows: int) -> int:
+    """Rows that a run of a rank may have: a mini-batch's, and few of those that are kept for validation.
+
+    Examples
+    --------
+    >>> longest_run(64, 0.0, 1000), longest_run(64, 0.1, 1000)
+    (64, 25)
+    """
+    return batch_rows if not fraction else max(1, min(batch_rows, int(fraction * rows / _VALIDATION_RUNS)))
+
 
 class Share:
     """The rows of one rank, and which of their runs are for validation.
@@ -24,7 +38,8 @@ class Share:
     seed : int
     rank : int
     fraction : float
-        Share of the runs that is kept for validation; drawn once, alike in every epoch.
+        Share of the runs that is kept for validation; drawn once, alike in every epoch: at least one run of every block
+        that has two, and never all of them.
     validation : store, optional
         The user's own validation rows, instead of a fraction.
     """
@@ -64,13 +79,19 @@ class Share:
 
     def training_rows(self) -> int:
         """Number of this rank's training rows."""
-        if not self._fraction:
-            return self.store.rows
-        return sum(int(np.minimum(self.run, len(rows.label) - starts).sum()) for rows, starts in self.training())
+        return self._count(self.training()) if self._fraction else self.store.rows
+
+    def validation_rows(self) -> int:
+        """Number of this rank's validation rows."""
+        return self._count(self.validation())
+
+    def _count(self, parts: Iterator[tuple[Rows, np.ndarray]]) -> int:
+        return sum(int(np.minimum(self.run, len(rows.label) - starts).sum()) for rows, starts in parts)
 
     def _select(self, key: tuple[int, ...], rows: int, held_out: bool) -> np.ndarray:
         starts = run_starts(rows, self.run, None)
         if not self._fraction:
             return starts
-        chosen = generator(self._seed, VALIDATION, self._rank, *key).random(len(starts)) < self._fraction
-        return starts[chosen == held_out]
+        kept = max(min(1, len(starts) - 1), min(round(self._fraction * len(starts)), len(starts) - 1))
+        order = generator(self._seed, VALIDATION, self._rank, *key).permutation(len(starts))
+        return starts[np.sort(order[:kept] if held_out else order[kept:])]

@@ -9,7 +9,7 @@ from ..kernels.coordinates import update_dense
 from .config import FitConfig, TrainedLinear
 from .newton import MOST_PARAMETERS, Newton
 from .progress import Progress
-from .recipe import Recipe, make_recipe
+from .recipe import Recipe, make_recipe, resolved_batch
 from .rounds import EngineField, share_sums
 from .stores import initial_params, pack_result
 from .task import RankResult
@@ -25,7 +25,7 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
         params = np.zeros(field.problem.size, field.problem.dtype)
         if initial is not None:
             params = initial_params(field.problem, {"coef": initial.coef, "intercept": initial.intercept})
-        state: dict[str, Any] = {}
+        state: dict[str, Any] = {} if initial is None else dict(initial.state)
         params = _train(field, config, progress, params, state)
         if progress.best is not None:
             params = progress.best
@@ -46,7 +46,14 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
             return Newton(field, active, progress).run(params)
         rule = "adagrad"
     recipe = make_recipe(
-        config, problem, rule=rule, rows=problem.rows, entries=1.0, smoothness=_steepness(field), ranks=2
+        config,
+        problem,
+        rule=rule,
+        rows=problem.rows,
+        batch=resolved_batch(config, problem, rule, 1),
+        entries=1.0,
+        smoothness=_steepness(field),
+        ranks=1,
     )
     return (_local_epochs if config.mode.local_steps == "epoch" else _full_gradients)(
         field, recipe, progress, params, state
@@ -67,27 +74,26 @@ def _steepness(field: EngineField) -> float:
 def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, params, state) -> np.ndarray:
     """One step of the rule a round, with the gradient of all rows."""
     problem = field.problem
-    first, second = recipe.initial_state(params)
-    step = 0
+    first, second, step = recipe.resume(params, state)
     while True:
         partial = field.gradient(params)
         objective = partial.loss / partial.rows + problem.penalty_value(params)
-        if progress.round(objective, params):
-            state.update(step=step, first=first, second=second, rule=type(recipe.rule).__name__)
-            return params
         gradient = (partial.gradient / partial.rows).astype(problem.dtype)
         update_dense(
             recipe.rule, recipe.schedule, problem.penalty(), problem.outputs, params, first, second, gradient,
             problem.dtype.type(1), step,
         )  # fmt: skip
         step += 1
+        # The objective is that of the weights before the step: another round to measure it would cost as much as a step.
+        if progress.round(objective, params):
+            state.update(step=step, first=first, second=second, rule=recipe.rule_name)
+            return params
 
 
 def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params, state) -> np.ndarray:
     """Every share trains an epoch by itself; the weights are averaged by rows (one-shot averaging: Zinkevich et al. 2010)."""
     problem = field.problem
-    first, second = recipe.initial_state(params)
-    step = 0
+    first, second, step = recipe.resume(params, state)
     while True:
         arrays = {name: a for name, a in (("params", params), ("first", first), ("second", second)) if a is not None}
         epoch = len(progress.history)
@@ -98,5 +104,5 @@ def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params
             array[:] = mean
         step = round(weighted_step / max(rows, 1.0))
         if progress.round(loss / max(rows, 1.0) + problem.penalty_value(params), params):
-            state.update(step=step, first=first, second=second, rule=type(recipe.rule).__name__)
+            state.update(step=step, first=first, second=second, rule=recipe.rule_name)
             return params

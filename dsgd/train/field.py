@@ -11,9 +11,12 @@ import numpy as np
 from ..collectives.base import Collective
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SampleSums, chosen_fraction
+from ..objective.moments import largest_squares, moments, row_sizes, sums_of_squares, totals
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
+
+_EVEN = 0.02
 
 
 class SampleField(Protocol):
@@ -21,6 +24,11 @@ class SampleField(Protocol):
 
     fraction: float
     squares: np.ndarray
+
+    @property
+    def even(self) -> bool:
+        """Whether every feature is spread over so many of the sampled rows that none of them matters by itself."""
+        ...
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature at active weights, over a part of the sample."""
@@ -42,6 +50,10 @@ class Field(Protocol):
 
     def active(self, limit: int) -> np.ndarray | None:
         """Positions of the weights in use, ascending, or None when they are more than ``limit``."""
+        ...
+
+    def agree(self, vector: np.ndarray) -> None:
+        """Give all ranks the vector of rank 0, in place: what they decide by must not differ by a rounding."""
         ...
 
     def sample(self, active: np.ndarray) -> SampleField:
@@ -76,6 +88,10 @@ class GangField:
         payload = b"-" if own is None else b"+" + own.astype(np.int64).tobytes()
         return union_of(self.collective.allgather(payload), limit)
 
+    def agree(self, vector: np.ndarray) -> None:
+        """Give all ranks the vector of rank 0."""
+        self.collective.broadcast(vector)
+
     def sample(self, active: np.ndarray) -> "GangSample":
         """Draw the sample."""
         return GangSample(self, active)
@@ -97,6 +113,46 @@ class GangSample:
         vector = self._own.sums(weights, part).to_vector()
         self._collective.allreduce(vector)
         return SampleSums.from_vector(vector)
+
+    def moments(self) -> np.ndarray:
+        """Weighted mean of x x', the intercept's 1 included; shape (a + 1, a + 1), float64."""
+        vector = moments(self._own)
+        self._collective.allreduce(vector)
+        size = len(self.squares) + 1
+        return vector[:-1].reshape(size, size) / max(vector[-1], 1.0)
+
+    def largest_squares(self) -> np.ndarray:
+        """Largest weight x square of every feature, shape (a + 1,); a bound on it for features that the sample missed."""
+        largest = self._largest(largest_squares(self._own))
+        return np.where(largest > 0, largest, np.append(self.squares, 0.0))
+
+    def quantile(self, matrix: np.ndarray, share: float) -> float:
+        """A quantile of the rows' sizes weight x (x' M x), on the rank where it is largest."""
+        sizes = row_sizes(self._own, matrix)
+        return float(self._largest(np.array([np.quantile(sizes, share) if len(sizes) else 0.0]))[0])
+
+    def totals(self) -> np.ndarray:
+        """Weighted sums of the target and of exp(offset); shape (2,)."""
+        sums = totals(self._own)
+        self._collective.allreduce(sums)
+        return sums
+
+    @property
+    def even(self) -> bool:
+        """Whether no row makes up more than a fiftieth of any feature's sum of squares."""
+        total = sums_of_squares(self._own)
+        self._collective.allreduce(total)
+        largest = self._largest(largest_squares(self._own))
+        missed = (total[:-1] == 0) & (self.squares > 0)
+        return bool((largest <= _EVEN * total).all() and not missed.any())
+
+    def agree(self, vector: np.ndarray) -> None:
+        """Give all ranks the vector of rank 0."""
+        self._collective.broadcast(vector)
+
+    def _largest(self, own: np.ndarray) -> np.ndarray:
+        parts = self._collective.allgather(own.astype(np.float64).tobytes())
+        return np.maximum.reduce([np.frombuffer(part, np.float64) for part in parts])
 
 
 def union_of(parts: list[bytes], limit: int) -> np.ndarray | None:

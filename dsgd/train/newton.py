@@ -22,11 +22,18 @@ from .progress import Progress
 MOST_PARAMETERS = 1024
 _SAMPLE_ROUNDS = 20
 _HALVINGS = 12
+_ROUNDING = 1e-7
+# A fall is expected to be followed by others that add up to at most nine times as much.
+_SLOWEST = 0.9
 # The sample is solved until a step brings less than this part of the objective; its first tenth, more cheaply, before it.
 _SAMPLE_FALL = 1e-4
 _FIRST_PART = 0.1
+# Rows for each weight, at least, of that tenth: fewer lead astray.
+_FIRST_ROWS = 20
 # With all rows in the sample a step is Newton's own, whose error shrinks quadratically near the optimum.
 _EXACT_CONTRACTION = 0.1
+# Where some weights are used by few rows, the sample says too little of them.
+_UNEVEN_CONTRACTION = 0.5
 # A last step that nobody measures is taken if it promises no more than this part of the objective.
 _SAFE_FALL = 0.05
 
@@ -88,50 +95,78 @@ class Newton:
         self.free = self.penalised | problem.intercept
         self.sample = field.sample(active)
         self._last_sums: SampleSums | None = None
+        self._largest = self._last_fall = 0.0
+        self.contraction = self._contraction()
 
     def run(self, params: np.ndarray) -> np.ndarray:
         """Return the trained parameters."""
         exact = params.astype(np.float64)
-        weights = self._solve_sample(exact[self.positions])
         best, best_value = exact[self.positions], np.inf
-        halvings = 0
+        weights, halvings = self._solve_sample(best), 0
         while True:
+            # The ranks' processors may round differently, and all must go on, or stop, alike.
+            self.field.agree(weights)
             exact[self.positions] = weights
             partial = self.field.gradient(exact.astype(self.problem.dtype))
-            value = partial.loss / partial.rows + self._penalty(weights)
-            if not value <= best_value + 1e-7 * abs(best_value) and halvings < _HALVINGS:
+            value = partial.loss / max(partial.rows, 1) + self._penalty(weights)
+            if not (np.isfinite(value) and value <= best_value + _ROUNDING * self._size(best_value)):
                 # The quadratic model promised too much here: go back half of the way.
+                if halvings == _HALVINGS:
+                    weights = best
+                    if not np.isfinite(best_value):
+                        self.progress.round(value, exact)  # which says what is wrong
+                    break
                 halvings += 1
                 weights = 0.5 * (weights + best)
                 continue
-            if halvings >= _HALVINGS and np.isfinite(best_value):
-                weights = best
-                break
             halvings = 0
             best, best_value = weights, value
             model = self._model(partial.gradient[self.positions] / partial.rows, value, weights)
-            step, fall = model.step()
+            step, fall = self._agreed_step(model)
             stop = self.progress.round(value, exact, expected=value - fall)
             if not stop or fall <= _SAFE_FALL * abs(value):
                 weights = weights + step
             # What a step leaves is what it gained, times the error of the curvature.
-            if stop or self.progress.settled(fall * self.contraction, value):
+            if stop or self.progress.settled(self._left(fall), value):
                 break
         exact[self.positions] = weights
         return exact.astype(self.problem.dtype)
 
-    @property
-    def contraction(self) -> float:
+    def _agreed_step(self, model: _Model) -> tuple[np.ndarray, float]:
+        step, fall = model.step()
+        agreed = np.append(step, fall)
+        self.field.agree(agreed)
+        return agreed[:-1], float(agreed[-1])
+
+    def _size(self, value: float) -> float:
+        """What rounding is measured by: a value near zero may be the difference of large ones."""
+        self._largest = max(self._largest, abs(value) if np.isfinite(value) else 0.0)
+        return max(abs(value) if np.isfinite(value) else 0.0, 1e-3 * self._largest)
+
+    def _left(self, fall: float) -> float:
+        """By how much the objective is expected to be above its least after a step that lowers it by ``fall``.
+
+        Falls that shrink slowly from step to step are the tail of a long way, whatever the sample promises.
+        """
+        ratio = self.contraction
+        if self._last_fall > 0:
+            ratio = min(max(ratio, fall / self._last_fall), _SLOWEST)
+        self._last_fall = fall
+        return fall * ratio / (1.0 - ratio)
+
+    def _contraction(self) -> float:
         """Part of the distance to the optimum, in objective, that a step is expected to leave."""
         if self.sample.fraction >= 1:
             return _EXACT_CONTRACTION
-        return min(1.0, 2.0 * len(self.positions) / (self.sample.fraction * self.problem.rows))
+        if not self.sample.even:
+            return _UNEVEN_CONTRACTION
+        return min(_SLOWEST, 2.0 * len(self.positions) / (self.sample.fraction * self.problem.rows))
 
     def _solve_sample(self, weights: np.ndarray) -> np.ndarray:
         """Minimise the objective over the sampled rows alone: over a tenth of them first, which brings it near."""
         start = weights
         # A start that is not zero is a model to go on from, and nearer than a tenth of a sample could come.
-        parts = (_FIRST_PART, 1.0) if len(self.positions) < _FIRST_PART * self.rows_sampled / 4 else (1.0,)
+        parts = (_FIRST_PART, 1.0) if _FIRST_ROWS * len(self.positions) < _FIRST_PART * self.rows_sampled else (1.0,)
         for part in parts if not start.any() else ():
             weights = self._solve_part(weights, part)
         return weights if np.isfinite(weights).all() else start
@@ -146,15 +181,17 @@ class Newton:
         for _ in range(_SAMPLE_ROUNDS):
             sums = self.sample.sums(weights, part)
             value = sums.loss / max(sums.rows, 1.0) + self._penalty(weights)
-            if not value < best_value * (1 + 1e-7) + 1e-12:
+            if not value <= best_value + _ROUNDING * self._size(best_value):
                 weights = 0.5 * (weights + best)
                 continue
             best, best_value = weights, value
             model = self._quadratic(sums, sums.gradient / max(sums.rows, 1.0), value, weights)
             if part == 1.0:
                 self._last_sums = sums
-            step, fall = model.step()
+            step, fall = self._agreed_step(model)
             weights = weights + step
+            if self.sample.fraction * part >= 1:
+                self._last_fall = fall  # of the objective itself
             if fall <= _SAMPLE_FALL * abs(value) + 1e-15:
                 return weights
         return best

@@ -9,6 +9,9 @@ import numpy as np
 from ..errors import DataError
 from .config import FitConfig
 
+# Gains that hardly shrink are expected to add up to at most twenty times the last one.
+_SLOWEST = 0.95
+
 
 class Progress:
     """Records rounds (epochs), reports them, and decides when to stop.
@@ -40,12 +43,14 @@ class Progress:
     ):
         self._config, self._rows, self._validate, self._report = config, rows, validate, report
         self._began = time.perf_counter()
-        self._best_value, self._since_best = np.inf, 0
+        self._best_value, self._since_best, self._gain = np.inf, 0, np.inf
         self.history: list[dict[str, Any]] = []
         self.converged = False
         self.best: np.ndarray | None = None
 
-    def round(self, objective: float, params: np.ndarray, *, expected: float | None = None) -> bool:
+    def round(
+        self, objective: float, params: np.ndarray, *, expected: float | None = None, exact: bool = False
+    ) -> bool:
         """Note the end of an epoch; return whether to stop.
 
         Parameters
@@ -55,6 +60,9 @@ class Progress:
         params : ndarray of shape ((d + 1) k,)
         expected : float, optional
             The objective that the recipe expects after its next step.
+        exact : bool
+            Whether ``objective`` is that of all rows at ``params``. Then ``tol`` is compared with all that further epochs are
+            expected to bring, at the rate at which the last two did, instead of with what the last one brought.
         """
         if not np.isfinite(objective):
             raise DataError(
@@ -62,6 +70,11 @@ class Progress:
                 "or the data holds numbers too large for its dtype; lower eta0, standardise the columns, or use optimizer='auto'"
             )
         held_out = self._validate(params)
+        if self._config.early_stopping and held_out is None:
+            raise DataError(
+                f"early_stopping has no validation rows: validation_fraction={self._config.validation_fraction} of "
+                f"{self._rows} training rows leaves none (or none with a weight); give more rows, or a validation set"
+            )
         record = {
             "epoch": len(self.history) + 1,
             "objective": float(objective),
@@ -72,7 +85,7 @@ class Progress:
         }
         self.history.append(record)
         self._report(record)
-        return self._stop(objective, held_out, params) or len(self.history) >= self.limit
+        return self._stop(objective, held_out, params, exact) or len(self.history) >= self.limit
 
     @property
     def limit(self) -> int:
@@ -93,7 +106,7 @@ class Progress:
         self.converged = self.converged or done
         return done
 
-    def _stop(self, objective: float, held_out: float | None, params: np.ndarray) -> bool:
+    def _stop(self, objective: float, held_out: float | None, params: np.ndarray, exact: bool) -> bool:
         config = self._config
         value = objective
         if config.early_stopping and held_out is not None:
@@ -103,12 +116,21 @@ class Progress:
         if config.tol is None:
             self._best_value = min(self._best_value, value)
             return False
-        if not value < self._best_value - config.tol * abs(self._best_value) and np.isfinite(self._best_value):
-            self._since_best += 1
-        else:
-            self._since_best = 0
+        gain = self._best_value - value
+        if exact and not config.early_stopping:
+            gain = self._all_gains(gain)
+        # The first epoch has nothing to be compared with, and an infinite gain.
+        self._since_best = 0 if gain > config.tol * abs(min(value, self._best_value)) else self._since_best + 1
         self._best_value = min(self._best_value, value)
         if self._since_best >= config.n_iter_no_change:
             self.converged = True
             return True
         return False
+
+    def _all_gains(self, gain: float) -> float:
+        """The last epoch's gain and all further ones, if they go on shrinking as the last two did."""
+        before, self._gain = self._gain, gain
+        if not (np.isfinite(before) and before > 0 and gain > 0):
+            return gain
+        ratio = min(gain / before, _SLOWEST)
+        return gain * max(1.0, ratio / (1.0 - ratio))

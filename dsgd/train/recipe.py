@@ -17,7 +17,7 @@ from .batches import steps_of_epoch
 from .config import FitConfig
 from .stepsize import automatic_rate
 
-_BATCH = 1024
+_BATCH, _LEAST_BATCH = 1024, 16
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,26 @@ class Recipe:
         slots = self.rule.slots
         first = np.zeros_like(params) if slots > 0 else None
         second = np.zeros_like(params) if slots > 1 else None
-        if type(self.rule).__name__ == "FTRL" and first is not None:
+        if self.rule_name == "FTRL" and first is not None:
             # The weight is a function of z: start from the z that gives this weight.
             first -= params * (self.rule.beta / self.rule.rate)
         return first, second
+
+    @property
+    def rule_name(self) -> str:
+        """Whose state the arrays ``first`` and ``second`` are."""
+        return type(self.rule).__name__
+
+    def resume(self, params: np.ndarray, state: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None, int]:
+        """The rule's state and its count of steps, from an earlier fit's ``state`` when that was of the same rule."""
+        first, second = self.initial_state(params)
+        if state.get("rule") != self.rule_name:
+            return first, second, 0
+        # Copies: ranks that are threads are given the same arrays.
+        old = [
+            None if a is None else np.array(state[name], a.dtype) for name, a in (("first", first), ("second", second))
+        ]
+        return old[0], old[1], int(state["step"])
 
 
 def in_dtype(tuple_: Any, dtype: np.dtype) -> Any:
@@ -94,7 +110,15 @@ def updates_sparse(layout: Layout, batch_rows: int, entries: float) -> bool:
 
 
 def make_recipe(
-    config: FitConfig, problem: Problem, *, rule: str, rows: int, entries: float, smoothness: float, ranks: int
+    config: FitConfig,
+    problem: Problem,
+    *,
+    rule: str,
+    rows: int,
+    batch: int,
+    entries: float,
+    smoothness: float,
+    ranks: int,
 ) -> Recipe:
     """Resolve a configuration for a rule.
 
@@ -106,6 +130,8 @@ def make_recipe(
         A key of ``RULES``, or "svrg".
     rows : int
         Training rows of all ranks.
+    batch : int
+        Rows of the global mini-batch.
     entries : float
         Mean number of codes and sparse values of a row.
     smoothness : float
@@ -113,7 +139,7 @@ def make_recipe(
     ranks : int
     """
     layout = problem.layout
-    batch = min(resolved_batch(config, layout, rule, problem.outputs, ranks), max(rows, 1))
+    batch = min(batch, max(rows, 1))
     compression = config.mode.compression if ranks > 1 else "none"
     sparse = updates_sparse(layout, batch, max(entries, 1.0)) and compression == "none" and rule != "svrg"
     rate = automatic_rate(rule, max(smoothness, 1e-12)) if config.eta0 == "auto" else float(config.eta0)
@@ -145,9 +171,18 @@ def make_recipe(
     )
 
 
-def resolved_batch(config: FitConfig, layout: Layout, rule: str, outputs: int, ranks: int) -> int:
-    """Rows of the global mini-batch, "auto" being one row for wide sparse data on one rank, 1024 otherwise."""
+def resolved_batch(config: FitConfig, problem: Problem, rule: str, ranks: int) -> int:
+    """Rows of the global mini-batch of :class:`dsgd.train.stepwise.Stepwise`.
+
+    "auto" is one row for wide sparse data where ranks step by themselves; otherwise 1024, or less for few rows, so that an
+    epoch has at least 64 steps.
+    """
     if config.batch_size != "auto":
         return int(config.batch_size)
-    wide = layout.size - layout.dense > (1 << 14) and outputs == 1 and rule in ("adagrad", "ftrl")
-    return 1 if wide and (ranks == 1 or config.mode.local_steps != 1) else _BATCH
+    layout = problem.layout
+    wide = layout.size - layout.dense > (1 << 14) and problem.outputs == 1 and rule in ("adagrad", "ftrl")
+    return (
+        1
+        if wide and (ranks == 1 or config.mode.local_steps != 1)
+        else max(_LEAST_BATCH, min(_BATCH, problem.rows // 64))
+    )

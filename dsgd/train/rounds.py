@@ -22,7 +22,7 @@ from ..data.statistics import Statistics, merge
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SampleSums, chosen_fraction
 from ..objective.passes import Partial, Pass
-from ..objective.share import Share
+from ..objective.share import Share, longest_run
 from .engine import RankContext
 from .plan import Plan, make_plan
 from .progress import Progress
@@ -112,8 +112,8 @@ class ShareOnWorker:
         plan = make_plan(config, self._task.dataset.spec, merged, self._task.classes)
         prepare_labels(plan, *self._stores)
         store, held_out = self._stores
-        self._work = Pass(plan.problem, _BATCH_ROWS)
         fraction = config.validation_fraction if config.early_stopping and held_out is None else 0.0
+        self._work = Pass(plan.problem, longest_run(_BATCH_ROWS, fraction, len(store) and store.rows))
         self._share = Share(
             plan.problem,
             store,
@@ -160,7 +160,7 @@ class ShareOnWorker:
         """A local epoch from the given weights: the sums over rows of what it ended with."""
         state, _ = unpack(arrays, "the weights of the round")
         stepper = Stepwise(recipe, self.share, self._work, SingleProcess(), _no_progress(self._task.config), 0)
-        stepper.start(state["params"], {**{name: np.array(a) for name, a in state.items()}, "step": step})
+        stepper.start(state["params"], {**state, "step": step, "rule": recipe.rule_name})
         loss = stepper.epoch(number) * stepper.own_rows
         ended = [a for a in (stepper.params, stepper.first, stepper.second) if a is not None]
         rows = stepper.own_rows
@@ -245,6 +245,9 @@ class EngineField:
             return None
         return found if len(found) <= limit else None
 
+    def agree(self, vector: np.ndarray) -> None:
+        """There is one driver, which agrees with itself."""
+
     def sample(self, active: np.ndarray) -> "EngineSample":
         """Draw the sample."""
         return EngineSample(self, active)
@@ -261,6 +264,8 @@ class EngineSample:
         self._field, self._active = field, active
         self.fraction = chosen_fraction(field.problem.rows, len(active))
         self.squares = field.sums("squares", active=active, fraction=self.fraction)
+        # To find out would cost a round, as much as the step that it could save.
+        self.even = not self.squares.any()
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature at active weights, over a part of the sample."""

@@ -68,7 +68,7 @@ class Stepwise:
             stop = self.progress.round(self._objective(mean_loss, answer), answer)
             if stop and not (self.recipe.adaptive and self._lower_rate()):
                 break
-        state.update(step=self.step, first=self.first, second=self.second, rule=self.rule_name)
+        state.update(step=self.step, first=self.first, second=self.second, rule=self.recipe.rule_name)
         return np.array(answer)
 
     @property
@@ -81,25 +81,12 @@ class Stepwise:
         """The model as it is now: the average, once there is one, else the weights; the same choice on every rank."""
         return self.average if self.average is not None and self.averaging else self.params
 
-    @property
-    def rule_name(self) -> str:
-        """Whose state ``first`` and ``second`` are."""
-        return type(self.recipe.rule).__name__
-
     def start(self, params: np.ndarray, state: dict[str, Any]) -> None:
         """Take up parameters and state."""
         size, dtype = self.problem.size, self.problem.dtype
         self.params = np.array(params, dtype)
         self.anchor = self.params.copy() if self.collective.size > 1 else self.params
-        self.first, self.second = self.recipe.initial_state(self.params)
-        self.step = 0
-        if state.get("rule") == self.rule_name:
-            self.step = int(state.get("step", 0))
-            # Copies: ranks that are threads are given the same arrays.
-            self.first, self.second = (
-                None if fresh is None else np.array(state[name], dtype)
-                for name, fresh in (("first", self.first), ("second", self.second))
-            )
+        self.first, self.second, self.step = self.recipe.resume(self.params, state)
         lazy = self.recipe.sparse and self.recipe.rule.lazy and (self.problem.l1 > 0 or self.problem.l2 > 0)
         self.last = np.zeros(size, np.int32) if lazy else None
         self.average = np.zeros(size, dtype) if self.recipe.average else None

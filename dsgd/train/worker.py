@@ -14,22 +14,26 @@ from ..collectives import connect
 from ..collectives.base import Collective
 from ..data.statistics import Statistics, merge
 from ..objective.passes import Pass
-from ..objective.problem import Problem
-from ..objective.share import Share
+from ..objective.problem import RUN_ROWS, Problem
+from ..objective.share import Share, longest_run
 from .engine import RankContext
 from .field import GangField
 from .newton import MOST_PARAMETERS, Newton
 from .plan import make_plan
 from .progress import Progress
-from .recipe import make_recipe, resolved_batch
+from .recipe import Recipe, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
 from .stores import initial_params, open_stores, pack_result, prepare_labels
 from .svrg import SVRG
 from .task import FitTask
+from .whitened import WhitenedAverage, WhitenedSVRG
+from .whitening import MOST_FEATURES, null_intercept, whiten, whitened_batch
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
+# Rows of a run where mini-batches are small; and the smallest mini-batch that is worth a step in Python.
+_WHITENED_RUN = 16
 
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
@@ -66,8 +70,9 @@ class Rank:
         prepare_labels(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
-        most = max(1, -(-self._batch_rows("sgd") // collective.size))
-        self.work = Pass(self.problem, most if collective.size > 1 or most > 1 else 64)
+        self.work = Pass(
+            self.problem, longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
+        )
         self.share = Share(
             self.problem,
             store,
@@ -100,7 +105,27 @@ class Rank:
         return reduce(merge, [Statistics.from_bytes(payload) for payload in payloads])
 
     def _batch_rows(self, rule: str) -> int:
-        return resolved_batch(self.config, self.problem.layout, rule, self.problem.outputs, self.collective.size)
+        return resolved_batch(self.config, self.problem, rule, self.collective.size)
+
+    def _longest_batch(self) -> int:
+        """Rows that a run may have, so that mini-batches can be made of runs; any number in a pass row by row."""
+        size = self.collective.size
+        if self._whitens:
+            return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
+        rows = self._batch_rows("sgd")
+        return max(1, -(-rows // size)) if rows > 1 or size > 1 else RUN_ROWS
+
+    @property
+    def _whitens(self) -> bool:
+        """Whether the recipe takes its steps in whitened coordinates, if the weights in use are few."""
+        config, loss = self.config, self.problem.loss
+        averaged = config.optimizer == "sgd" and bool(config.average) and not self.problem.l1
+        exact = config.mode.compression == "none" and config.mode.local_steps == 1
+        smooth = getattr(getattr(loss, "loss", loss), "smooth", True)
+        automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _WHITENED_RUN)
+        return (
+            (config.optimizer == "svrg" or averaged) and (exact or self.collective.size == 1) and smooth and automatic
+        )
 
     def _initial(self) -> np.ndarray:
         initial = self.task.initial
@@ -119,20 +144,37 @@ class Rank:
             if active is not None:
                 return Newton(self.field, active, self.progress).run(params)
             rule = "adagrad"
-        steepness = self._smoothness(rule)
-        recipe = make_recipe(
+        active = self.field.active(MOST_FEATURES) if self._whitens else None
+        if active is not None:
+            return self._train_whitened(active, params)
+        parts = (self.share, self.work, self.collective, self.progress, self.rows)
+        recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule))
+        if rule == "svrg":
+            return SVRG(recipe, *parts).run(params)
+        return Stepwise(recipe, *parts).run(params, state)
+
+    def _train_whitened(self, active: np.ndarray, params: np.ndarray) -> np.ndarray:
+        automatic = self.config.batch_size == "auto"
+        batch = whitened_batch(len(active), self.rows) if automatic else int(self.config.batch_size)
+        sample = self.field.sample(active)
+        whitening = whiten(sample, self.problem, active, batch, self.plan.statistics.label.mean)
+        if self.task.initial is None and self.problem.intercept:
+            params[-self.problem.outputs :] = null_intercept(self.problem.loss, sample)
+        recipe = self._recipe(self.config.optimizer, batch, whitening.smoothness)
+        kind = WhitenedSVRG if self.config.optimizer == "svrg" else WhitenedAverage
+        return kind(recipe, self.field, self.progress, self.rows, whitening).run(params)
+
+    def _recipe(self, rule: str, batch: int, smoothness: float) -> Recipe:
+        return make_recipe(
             self.config,
             self.problem,
             rule=rule,
             rows=self.rows,
+            batch=batch,
             entries=self._entries(),
-            smoothness=steepness,
+            smoothness=smoothness,
             ranks=self.collective.size,
         )
-        parts = (recipe, self.share, self.work, self.collective, self.progress, self.rows)
-        if rule == "svrg":
-            return SVRG(*parts).run(params)
-        return Stepwise(*parts).run(params, state)
 
     def _few_weights(self) -> np.ndarray | None:
         """The weights in use, if "auto" may take the recipe for few weights."""

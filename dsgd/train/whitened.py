@@ -1,0 +1,158 @@
+"""The recipes of small steps in whitened coordinates: variance reduction, and averaging of the iterates.
+
+Both take mini-batch gradients of the weights in use, sum them over the ranks, and step against them in the coordinates of
+:mod:`dsgd.train.whitening`; every rank takes the same steps. Both watch the exact objective once an epoch, and go back with
+half the rate when it rose, so that a rate from the data need not be right for every row.
+
+Sources: Johnson & Zhang 2013 (variance reduction), Xiao & Zhang 2014 (its proximal form), Polyak & Juditsky 1992 and Shamir &
+Zhang 2013 (averaging, later iterates counting for more).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..kernels.protocols import schedule_rate
+from .batches import batches, steps_of_epoch
+from .field import GangField
+from .progress import Progress
+from .recipe import Recipe
+from .whitening import Whitening
+
+_MOST_HALVINGS = 12
+# A rise within this part of the objective is rounding, not divergence.
+_ROUNDING = 1e-6
+_WAVERING = 0.1
+# Power of the step's number by which iterates are weighted in an average.
+_LATER = 3.0
+
+
+class Whitened:
+    """What the two recipes share: epochs of steps, and the watch over the objective.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    field : GangField
+    progress : Progress
+    rows : int
+        Training rows of all ranks.
+    whitening : Whitening
+    """
+
+    def __init__(self, recipe: Recipe, field: GangField, progress: Progress, rows: int, whitening: Whitening):
+        self.recipe, self.field, self.progress, self.rows, self.whitening = recipe, field, progress, rows, whitening
+        self.problem, self.work = field.problem, field.work
+        self.own_rows = field.share.training_rows()
+        self.step, self.epochs, self.slowed = 0, 0, 1.0
+        k = self.problem.outputs
+        self._places = (whitening.positions[:, None] * k + np.arange(k)).ravel()
+
+    def run(self, params: np.ndarray) -> np.ndarray:
+        """Return the trained parameters."""
+        best = np.array(params, self.problem.dtype)
+        best_value, best_mean = self._measure(best)
+        allowed = self._allowed_rise(best_value)
+        current, mean, halvings = best, best_mean, 0
+        while True:
+            current = self._epoch(current, mean)
+            value, mean = self._measure(current)
+            if not value <= best_value + allowed and halvings < _MOST_HALVINGS:
+                halvings, self.slowed = halvings + 1, 0.5 * self.slowed
+                self._forget()
+                current, mean = best, best_mean
+                continue
+            if value <= best_value:
+                best, best_value, best_mean = current, value, mean
+            if self.progress.round(value, current, exact=True):
+                return best
+
+    def _measure(self, params: np.ndarray) -> tuple[float, np.ndarray]:
+        """The objective, and the mean gradient of the loss by the weights in use, of shape (a + 1, k)."""
+        full = self.field.gradient(params)
+        value = full.loss / max(full.rows, 1) + self.problem.penalty_value(params)
+        mean = (full.gradient[self._places] / max(full.rows, 1)).astype(self.problem.dtype)
+        return value, mean.reshape(-1, self.problem.outputs)
+
+    def _allowed_rise(self, start: float) -> float:
+        """By how much the objective may be above its best before the rate counts as too high."""
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Drop what was gathered at a rate that was too high."""
+
+    def _epoch(self, params: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """The parameters after an epoch of steps from ``params``, which stay as they are."""
+        raise NotImplementedError
+
+    def _steps(
+        self,
+        params: np.ndarray,
+        anchor: np.ndarray | None,
+        mean: np.ndarray | float,
+        after: Callable[[np.ndarray], None],
+    ) -> None:
+        """Change ``params`` by an epoch of steps; ``after`` is shown the weights in use after each."""
+        p, work = self.problem, self.work
+        count = steps_of_epoch(self.rows, self.recipe.batch_rows)
+        parts = self.field.share.training(self.epochs if self.recipe.shuffle else None)
+        weights = params[self._places].reshape(-1, p.outputs)
+        for pieces in batches(parts, work.run, self.own_rows, count):
+            rows = 0
+            for arrays, starts, begin, end in pieces:
+                rows += work.add_batch(arrays, starts, begin, end, params, anchor)[1]
+            work.unfold(work.gradient)
+            sums = np.append(work.gradient[self._places], p.dtype.type(rows))
+            work.gradient[self._places] = 0
+            self.field.collective.allreduce(sums)
+            gradient = sums[:-1].reshape(weights.shape) / max(sums[-1], p.dtype.type(1)) + mean
+            rate = self.slowed * float(schedule_rate(self.recipe.schedule, self.step))
+            weights = self.whitening.step(p, weights, gradient, rate)
+            params[self._places] = weights.ravel()
+            self.step += 1
+            after(weights)
+        self.epochs += 1
+
+
+class WhitenedSVRG(Whitened):
+    """Steps whose noise vanishes at the optimum: ``mean_B (g_i(w) - g_i(anchor)) + full gradient at the anchor``."""
+
+    def _allowed_rise(self, start: float) -> float:
+        return _ROUNDING * abs(start)
+
+    def _epoch(self, params: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        moved = params.copy()
+        self._steps(moved, params, mean, lambda weights: None)
+        self.field.agree(moved)
+        return moved
+
+
+class WhitenedAverage(Whitened):
+    """Plain steps, whose iterates are averaged; the average is the model."""
+
+    _iterate: np.ndarray | None = None
+    _seen = 0
+
+    def _allowed_rise(self, start: float) -> float:
+        # An average wavers a little, which is no sign of steps that are too large.
+        return _WAVERING * abs(start)
+
+    def _forget(self) -> None:
+        self._iterate, self._seen = None, 0
+
+    def _epoch(self, params: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        iterate = params.copy() if self._iterate is None else self._iterate
+        average = params[self._places].astype(np.float64).reshape(-1, self.problem.outputs)
+
+        def include(weights: np.ndarray) -> None:
+            nonlocal average
+            self._seen += 1
+            average += (weights - average) * ((_LATER + 1) / (_LATER + self._seen))
+
+        self._steps(iterate, None, 0.0, include)
+        self._iterate = iterate
+        answer = iterate.copy()
+        answer[self._places] = average.ravel()
+        self.field.agree(iterate)
+        self.field.agree(answer)
+        return answer
