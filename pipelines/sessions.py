@@ -5,6 +5,7 @@ Java process writes its log to a file, not to the terminal; if it does not start
 """
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -41,6 +42,7 @@ def dask_client(address: str | None = None, workers: int | None = None) -> Itera
                 threads_per_worker=1,
                 dashboard_address=":0",
                 host="127.0.0.1",
+                silence_logs=logging.ERROR,  # that a worker took its time to leave is nobody's concern
                 local_directory=stack.enter_context(tempfile.TemporaryDirectory(prefix="dsgd-dask-")),
             )
             stack.enter_context(cluster)

@@ -5,12 +5,16 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from dsgd import Sync
-from pipelines import sessions
+from dsgd import ConfigError, Sync
+from pipelines import faces
 from pipelines.demo import __main__ as demo
 from pipelines.demo import runs
 
 PLAN = (runs.Run("local", "one rank", Sync(), ranks=1), runs.Run("spark", "ring", Sync()))
+
+
+def no_spark(*place):
+    raise ConfigError("Spark needs Java 17: apt-get install it")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +22,7 @@ def done(tmp_path_factory):
     """The output folder, and what was printed, of a demo without Spark."""
     folder = tmp_path_factory.mktemp("demo") / "output"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "java_problem", lambda: "Spark needs Java 17: apt-get install it")
+        patch.setattr(faces, "spark_session", no_spark)
         patch.setattr(demo, "RUNS", PLAN)
         result = CliRunner().invoke(demo.main, ["--output", str(folder), "--picture", str(folder / "curves.svg")])
     assert result.exit_code == 0, result.output
