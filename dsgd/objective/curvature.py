@@ -1,4 +1,4 @@
-"""Loss, gradient and curvature over a sample of rows, as dense matrices in the weights that are in use.
+"""Loss, gradient and curvature over a sample of rows, in the weights that are in use.
 
 A few thousand rows tell the curvature of the objective well enough to scale its gradient by (sub-sampled Newton: Erdogdu &
 Montanari 2015; Roosta-Khorasani & Mahoney 2019), and a problem that has few weights is solved on them at once. The sample is
@@ -10,28 +10,52 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.active import add_squares, copy_active
+from ..kernels.active import add_squares
 from ..kernels.rows import Rows
 from ..losses import OneVersusRest, Softmax
 from ..seeding import SKETCH, generator
+from .features import better_sparse, dense_features, sparse_features, stack
 from .share import Share
 
-# Rows of the sample for each weight, and numbers in the sample's matrix at most.
+# Rows of the sample for each weight; numbers that it may hold; and additions that a matrix of curvature may cost where they
+# are scattered.
 _ROWS_PER_WEIGHT = 200
 _LEAST_ROWS = 1 << 12
 _MOST_NUMBERS = 20_000_000
+_MOST_ADDITIONS = 400_000_000
 
 
-def sample_rows(weights: int) -> int:
-    """Rows of the sample, over all ranks, for so many weights."""
-    wanted = max(_LEAST_ROWS, _ROWS_PER_WEIGHT * weights)
-    return max(1, min(wanted, _MOST_NUMBERS // max(weights, 1)))
+@dataclass(frozen=True)
+class SamplePlan:
+    """Which share of the rows is sampled, and whether they are kept sparse.
+
+    Sparse rows are taken in large numbers, all of them if possible: they are cheap, and a weight that few rows use is known by
+    those rows alone.
+    """
+
+    fraction: float
+    sparse: bool
 
 
-def chosen_fraction(rows: int, weights: int) -> float:
-    """Share of the rows that is sampled; data of a few samples' size is taken whole."""
-    wanted = sample_rows(weights)
-    return 1.0 if rows <= wanted or rows * max(weights, 1) <= _MOST_NUMBERS // 4 else wanted / rows
+def plan_sample(rows: int, weights: int, entries: float, outputs: int = 1) -> SamplePlan:
+    """Plan a sample of ``rows`` rows with ``weights`` weights in use, of which a row uses ``entries`` on average.
+
+    Examples
+    --------
+    >>> plan_sample(1_000_000, 100, 100.0)
+    SamplePlan(fraction=0.02, sparse=False)
+    >>> plan_sample(100_000, 500, 40.0)
+    SamplePlan(fraction=1.0, sparse=True)
+    """
+    weights, entries = max(weights, 1), max(entries, 1.0)
+    if better_sparse(entries, weights):
+        pairs = outputs * (outputs + 1) / 2
+        wanted = min(_MOST_NUMBERS / entries, _MOST_ADDITIONS / (pairs * entries**2))
+        return SamplePlan(min(1.0, wanted / max(rows, 1)), True)
+    wanted = min(max(_LEAST_ROWS, _ROWS_PER_WEIGHT * weights), _MOST_NUMBERS / weights)
+    # Data of a few samples' size is taken whole.
+    whole = rows <= 2 * wanted or rows * weights <= _MOST_NUMBERS // 4
+    return SamplePlan(1.0 if whole else wanted / rows, False)
 
 
 @dataclass
@@ -70,30 +94,40 @@ class Sample:
     share : Share
     active : ndarray of shape (a,), int64
         Positions of the weights in use.
-    fraction : float
-        Share of the rows to take.
+    plan : SamplePlan
     seed : int
+    rank : int
+
+    Attributes
+    ----------
+    features : Features
+        Of n sampled rows and p = a + 1 columns.
+    target, weight, offset : ndarray of shape (n,)
+        Weights scaled as the problem scales them.
+    squares : ndarray of shape (a,), float64
+        Sums of squares of codes, interactions and sparse values over all rows of this rank.
     """
 
-    def __init__(self, share: Share, active: np.ndarray, fraction: float, seed: int, rank: int):
+    def __init__(self, share: Share, active: np.ndarray, plan: SamplePlan, seed: int, rank: int):
         problem = share.problem
         self.problem, self.active = problem, active
         position = np.full(problem.layout.size, -1, np.int32)
         position[active] = np.arange(len(active))
         draw = generator(seed, SKETCH, rank)
+        encode, width = sparse_features if plan.sparse else dense_features, len(active) + 1
         features, targets, weights, offsets = [], [], [], []
         self.squares = np.zeros(len(active), np.float64)
         for rows, starts in share.training():
             chosen = _rows_of(starts, share.run, len(rows.label))
             self._add_squares(rows, position)
-            if fraction < 1:
-                chosen = chosen[draw.random(len(chosen)) < fraction]
-            features.append(self._features(rows, chosen, position))
+            if plan.fraction < 1:
+                chosen = chosen[draw.random(len(chosen)) < plan.fraction]
+            features.append(encode(problem, rows, chosen, position, width))
             targets.append(rows.label[chosen])
             weights.append(rows.weight[chosen] if rows.weight.size else np.ones(len(chosen), problem.dtype))
             offsets.append(rows.offset[chosen] if rows.offset.size else np.zeros(len(chosen), problem.dtype))
         empty = np.zeros(0, problem.dtype)
-        self.features = np.concatenate(features) if features else np.zeros((0, len(active) + 1), problem.dtype)
+        self.features = stack(features, width, problem.dtype, plan.sparse)
         self.target = np.concatenate([empty, *targets])
         self.weight = np.concatenate([empty, *weights]) * problem.dtype.type(problem.weight_scale)
         self.offset = np.concatenate([empty, *offsets])
@@ -101,24 +135,8 @@ class Sample:
     def _add_squares(self, rows: Rows, position: np.ndarray) -> None:
         layout = self.problem.layout
         if layout.size > layout.dense:
-            add_squares(rows, self.problem.frame, position, self.squares, self._codes())
-
-    def _codes(self, rows: int = 256) -> np.ndarray:
-        layout = self.problem.layout
-        return np.zeros((rows, layout.codes + layout.crosses.count), np.int32)
-
-    def _features(self, rows: Rows, chosen: np.ndarray, position: np.ndarray) -> np.ndarray:
-        problem = self.problem
-        dense, frame = problem.layout.dense, problem.frame
-        out = np.zeros((len(chosen), len(self.active) + 1), problem.dtype)
-        out[:, :dense] = rows.dense[chosen]
-        if frame.scale.size:
-            out[:, :dense] -= frame.center
-            out[:, :dense] *= frame.scale
-        if problem.layout.size > dense:
-            copy_active(rows, frame, chosen, position, out, self._codes(1))
-        out[:, -1] = 1.0
-        return out
+            codes = np.zeros((256, layout.codes + layout.crosses.count), np.int32)
+            add_squares(rows, self.problem.frame, position, self.squares, codes)
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
@@ -127,21 +145,20 @@ class Sample:
         """
         problem = self.problem
         k = problem.outputs
-        rows = slice(None, None, max(1, round(1 / part)))
-        features, target, weight = self.features[rows], self.target[rows], self.weight[rows]
+        step = max(1, round(1 / part))
+        features, target, weight = self.features.every(step), self.target[::step], self.weight[::step]
         w = weights.reshape(-1, k).astype(problem.dtype)
-        scores = features @ w + self.offset[rows, None]
+        scores = features.scores(w) + self.offset[::step, None]
         if k == 1:
             scores = scores[:, 0]
-            value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)
+            value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)[:, None]
         else:
             value, slope = problem.loss.value(scores, target), problem.loss.residuals(scores, target)
         loss = float(np.dot(value.astype(np.float64), weight))
-        slope = slope * (weight if k == 1 else weight[:, None])
-        gradient = (features.T @ slope.astype(problem.dtype)).astype(np.float64).ravel()
+        gradient = features.pull_back((slope * weight[:, None]).astype(problem.dtype)).ravel()
         total = np.zeros((w.size, w.size))
         for (a, b), factor in self._curvatures(scores, target):
-            block = features.T @ (features * (factor * weight)[:, None].astype(problem.dtype))
+            block = features.gram((factor * weight).astype(problem.dtype))
             total[a::k, b::k] = block
             if a != b:
                 total[b::k, a::k] = block

@@ -51,7 +51,7 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         rule=rule,
         rows=problem.rows,
         batch=resolved_batch(config, problem, rule, 1),
-        entries=1.0,
+        entries=field.entries(),
         smoothness=_steepness(field),
         ranks=1,
     )

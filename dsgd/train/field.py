@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from ..collectives.base import Collective
+from ..data.layout import Layout
 from ..objective.active import used_weights
-from ..objective.curvature import Sample, SampleSums, chosen_fraction
+from ..objective.curvature import Sample, SampleSums, plan_sample
 from ..objective.moments import largest_squares, moments, row_sizes, sums_of_squares, totals
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
@@ -88,6 +89,16 @@ class GangField:
         payload = b"-" if own is None else b"+" + own.astype(np.int64).tobytes()
         return union_of(self.collective.allgather(payload), limit)
 
+    def entries(self) -> float:
+        """Mean number of codes, interactions and sparse values of a row, over all ranks."""
+        layout = self.problem.layout
+        fixed = float(layout.codes + layout.crosses.count)
+        if not has_sparse_columns(layout):
+            return fixed
+        sums = np.array([count_values(self.share), self.share.store.rows], np.float64)
+        self.collective.allreduce(sums)
+        return fixed + sums[0] / max(sums[1], 1.0)
+
     def agree(self, vector: np.ndarray) -> None:
         """Give all ranks the vector of rank 0."""
         self.collective.broadcast(vector)
@@ -97,13 +108,24 @@ class GangField:
         return GangSample(self, active)
 
 
+def has_sparse_columns(layout: Layout) -> bool:
+    """Whether rows have sparse values, beside codes and interactions."""
+    return any(column.kind == "sparse" for column in layout.columns)
+
+
+def count_values(share: Share) -> int:
+    """Sparse values of a rank's rows."""
+    return sum(int(rows.indptr[-1] - rows.indptr[0]) for rows, _ in share.training())
+
+
 class GangSample:
     """A sample over the ranks of a gang."""
 
     def __init__(self, field: GangField, active: np.ndarray):
-        self.fraction = chosen_fraction(field.problem.rows, len(active))
-        rank = field.collective.rank
-        self._own = Sample(field.share, active, self.fraction, field.seed, rank)
+        problem = field.problem
+        plan = plan_sample(problem.rows, len(active), problem.layout.dense + field.entries(), problem.outputs)
+        self.fraction = plan.fraction
+        self._own = Sample(field.share, active, plan, field.seed, field.collective.rank)
         self._collective = field.collective
         self.squares = self._own.squares
         self._collective.allreduce(self.squares)

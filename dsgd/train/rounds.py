@@ -20,10 +20,11 @@ from ..collectives import SingleProcess
 from ..data.arrays import unpack
 from ..data.statistics import Statistics, merge
 from ..objective.active import used_weights
-from ..objective.curvature import Sample, SampleSums, chosen_fraction
+from ..objective.curvature import Sample, SamplePlan, SampleSums, plan_sample
 from ..objective.passes import Partial, Pass
 from ..objective.share import Share, longest_run
 from .engine import RankContext
+from .field import count_values, has_sparse_columns
 from .plan import Plan, make_plan
 from .progress import Progress
 from .stepwise import Stepwise
@@ -96,7 +97,7 @@ class ShareOnWorker:
         self._stack = contextlib.ExitStack()
         self._task, self._number = job.task, job.share
         self._stores = open_stores(context, job.task, self._stack)
-        self._samples: dict[float, Sample] = {}
+        self._drawn: Sample | None = None
         self._share: Share | None = None
 
     def close(self) -> None:
@@ -148,13 +149,17 @@ class ShareOnWorker:
         own = used_weights(self.share.problem, self.share.training(), limit)
         return b"" if own is None else np.concatenate([[-1], own]).astype(np.int64).tobytes()
 
-    def squares(self, active: np.ndarray, fraction: float) -> bytes:
-        """Sums of squares of the active weights' features."""
-        return self._sample(active, fraction).squares.tobytes()
+    def entries(self) -> bytes:
+        """Sparse values and rows."""
+        return np.array([count_values(self.share), self._stores[0].rows], np.float64).tobytes()
 
-    def sums(self, active: np.ndarray, fraction: float, weights: np.ndarray, part: float) -> bytes:
+    def squares(self, active: np.ndarray, plan: SamplePlan) -> bytes:
+        """Sums of squares of the active weights' features."""
+        return self._sample(active, plan).squares.tobytes()
+
+    def sums(self, active: np.ndarray, plan: SamplePlan, weights: np.ndarray, part: float) -> bytes:
         """Loss, gradient and curvature of the sampled rows."""
-        return self._sample(active, fraction).sums(weights, part).to_vector().tobytes()
+        return self._sample(active, plan).sums(weights, part).to_vector().tobytes()
 
     def epoch(self, recipe: Any, arrays: bytes, number: int, step: int) -> bytes:
         """A local epoch from the given weights: the sums over rows of what it ended with."""
@@ -167,10 +172,10 @@ class ShareOnWorker:
         tail = [loss, rows, rows * stepper.step]
         return np.concatenate([*(rows * a.astype(np.float64) for a in ended), tail]).tobytes()
 
-    def _sample(self, active: np.ndarray, fraction: float) -> Sample:
-        if fraction not in self._samples:
-            self._samples = {fraction: Sample(self.share, active, fraction, self._task.config.seed, self._number)}
-        return self._samples[fraction]
+    def _sample(self, active: np.ndarray, plan: SamplePlan) -> Sample:
+        if self._drawn is None:
+            self._drawn = Sample(self.share, active, plan, self._task.config.seed, self._number)
+        return self._drawn
 
 
 _LOCK = threading.Lock()
@@ -245,6 +250,12 @@ class EngineField:
             return None
         return found if len(found) <= limit else None
 
+    def entries(self) -> float:
+        """Mean number of codes, interactions and sparse values of a row."""
+        layout = self.problem.layout
+        values, rows = self.sums("entries") if has_sparse_columns(layout) else (0.0, 1.0)
+        return layout.codes + layout.crosses.count + values / max(rows, 1.0)
+
     def agree(self, vector: np.ndarray) -> None:
         """There is one driver, which agrees with itself."""
 
@@ -262,14 +273,17 @@ class EngineSample:
 
     def __init__(self, field: EngineField, active: np.ndarray):
         self._field, self._active = field, active
-        self.fraction = chosen_fraction(field.problem.rows, len(active))
-        self.squares = field.sums("squares", active=active, fraction=self.fraction)
+        problem = field.problem
+        entries = problem.layout.dense + field.entries()
+        self._plan = plan_sample(problem.rows, len(active), entries, problem.outputs)
+        self.fraction = self._plan.fraction
+        self.squares = field.sums("squares", active=active, plan=self._plan)
         # To find out would cost a round, as much as the step that it could save.
         self.even = not self.squares.any()
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature at active weights, over a part of the sample."""
-        vector = self._field.sums("sums", active=self._active, fraction=self.fraction, weights=weights, part=part)
+        vector = self._field.sums("sums", active=self._active, plan=self._plan, weights=weights, part=part)
         return SampleSums.from_vector(vector)
 
 

@@ -171,7 +171,7 @@ class Rank:
             rule=rule,
             rows=self.rows,
             batch=batch,
-            entries=self._entries(),
+            entries=self.field.entries(),
             smoothness=smoothness,
             ranks=self.collective.size,
         )
@@ -185,15 +185,6 @@ class Rank:
             return None
         limit = MOST_PARAMETERS // self.problem.outputs - 1
         return self.field.active(limit) if limit > 0 else None
-
-    def _entries(self) -> float:
-        """Mean number of codes, interactions and sparse values of a row, over all ranks."""
-        layout = self.problem.layout
-        sums = np.zeros(2)
-        for rows, _ in self.share.training():
-            sums += (float(rows.indptr[-1] - rows.indptr[0]), len(rows.label))
-        self.collective.allreduce(sums)
-        return layout.codes + layout.crosses.count + sums[0] / max(sums[1], 1.0)
 
     def _smoothness(self, rule: str) -> float:
         if not needs_smoothness(rule) or self.config.eta0 != "auto":
