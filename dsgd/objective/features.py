@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ..kernels.active import copy_active
+from ..kernels.curvature import weighted_gram
 from ..kernels.gram import add_gram, add_largest, copy_entries, row_forms
 from ..kernels.rows import Rows
 from .problem import Problem
@@ -78,11 +79,7 @@ class DenseFeatures:
 
     def gram(self, weight: np.ndarray) -> np.ndarray:
         """``sum_i weight_i x_i x_i'``."""
-        total = np.zeros((self.matrix.shape[1],) * 2)
-        for start in range(0, len(weight), _CHUNK):
-            part = self.matrix[start : start + _CHUNK]
-            total += part.T @ (part * weight[start : start + _CHUNK, None])
-        return total
+        return weighted_gram(self.matrix, weight)
 
     def sizes(self, matrix: np.ndarray) -> np.ndarray:
         """``x_i' M x_i`` of every row."""
