@@ -7,7 +7,7 @@ it knows other kinds of data, ``_training_data``, ``_apply`` and ``_measure``.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -73,7 +73,7 @@ class LinearSGD(BaseEstimator):
         initial = self._trained() if hasattr(self, "model_") else None
         dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
-        once = {"max_iter": 1, "tol": None, "early_stopping": False}
+        once: dict[str, Any] = {"max_iter": 1, "tol": None, "early_stopping": False}
         if self.optimizer == "auto":
             # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
             once["optimizer"] = "adagrad"
