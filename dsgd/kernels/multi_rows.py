@@ -8,7 +8,7 @@ and on nothing else.
 
 import numpy as np
 
-from .compiling import allocating, compiled, helper
+from .compiling import allocating, helper
 
 
 @allocating
@@ -44,7 +44,7 @@ def fold_multi(frame, params, outputs, folded):
         folded[width, c] -= shift
 
 
-@compiled
+@helper
 def unfold_multi(frame, grad, outputs, dense_width):
     """Turn a gradient sum by raw dense columns into one by standardised columns, in place."""
     if frame.scale.size == 0:

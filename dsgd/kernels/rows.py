@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compiling import compiled, helper, spliced
+from .compiling import helper, spliced
 from .expand import expand_codes
 
 
@@ -59,7 +59,7 @@ def fold(frame, params, dense_width, folded):
     return params.dtype.type(b - shift)
 
 
-@compiled
+@helper
 def unfold(frame, grad, dense_width):
     """Turn a gradient sum by raw dense columns into one by standardised columns, in place (its last entry is the sum)."""
     if frame.scale.size == 0:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import steps
+from ..kernels import registry
 from ..kernels.rows import Rows
 from ..kernels.scratch import make_scratch
 from .problem import Problem
@@ -66,11 +66,8 @@ class Pass:
         # The gradient, and one more number that is reduced with it.
         self.buffer = np.zeros(problem.size + 1, problem.dtype)
         self.gradient = self.buffer[:-1]
-        self._batch, self._anchored = steps.batch_gradient, steps.anchored_gradient
-        if problem.outputs > 1:
-            from ..kernels import multi
-
-            self._batch, self._anchored = multi.batch_gradient_multi, multi.anchored_gradient_multi
+        kind = "" if problem.outputs == 1 else "_multi"
+        self._batch, self._anchored = registry.get(f"batch_gradient{kind}"), registry.get(f"anchored_gradient{kind}")
 
     def add_batch(self, rows, starts, begin: int, end: int, params, anchor=None) -> tuple[float, int]:
         """Add the gradient sum of some runs, by raw columns, to ``self.gradient``; return loss sum and rows."""

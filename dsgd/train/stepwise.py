@@ -11,7 +11,7 @@ import numpy as np
 
 from ..collectives.base import Collective
 from ..compression import compressed
-from ..kernels import steps
+from ..kernels import registry
 from ..kernels.coordinates import clock_table, settle_all, update_dense
 from ..kernels.online import online_pass
 from ..kernels.rows import Rows
@@ -155,11 +155,7 @@ class Stepwise:
             )  # fmt: skip
             self._average_now()
             return loss
-        kernel = steps.local_steps
-        if p.outputs > 1:
-            from ..kernels import multi
-
-            kernel = multi.local_steps_multi
+        kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
         per_batch = max(1, round(r.batch_rows / self.collective.size / self.work.run))
         loss, self.step, self.averaged = kernel(
             p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, bounds(len(starts), per_batch),
