@@ -105,6 +105,18 @@ def count(context: RankContext, payload: int) -> bytes:
     return str(payload).encode()
 
 
+def stand(context: RankContext, payload: tuple[str, float]) -> bytes:
+    """Meet, leave a file of the name ``payload[0]`` to show that this rank runs, and last ``payload[1]`` seconds."""
+    path, seconds = payload
+    context.allgather(b"")
+    Path(path).touch()
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit and not context.fallen():
+        time.sleep(0.05)
+    Path(path).unlink()
+    return b""
+
+
 def count_slowly(context: RankContext, payload: float) -> bytes:
     """Report this process's number ten times a second, for ``payload`` seconds."""
     limit = time.monotonic() + payload
