@@ -14,7 +14,7 @@ from ..kernels.active import add_squares
 from ..kernels.rows import Rows
 from ..losses import OneVersusRest, Softmax
 from ..seeding import SKETCH, generator
-from .features import better_sparse, dense_features, sparse_features, stack
+from .features import Features, better_sparse, dense_features, sparse_features, stack
 from .share import Share
 
 # Rows of the sample for each weight; numbers that it may hold; and additions that a matrix of curvature may cost where they
@@ -147,22 +147,32 @@ class Sample:
         k = problem.outputs
         step = max(1, round(1 / part))
         features, target, weight = self.features.every(step), self.target[::step], self.weight[::step]
-        w = weights.reshape(-1, k).astype(problem.dtype)
-        scores = features.scores(w) + self.offset[::step, None]
+        scores = self._scores(features, weights, step)
         if k == 1:
-            scores = scores[:, 0]
             value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)[:, None]
         else:
             value, slope = problem.loss.value(scores, target), problem.loss.residuals(scores, target)
         loss = float(np.dot(value.astype(np.float64), weight))
         gradient = features.pull_back((slope * weight[:, None]).astype(problem.dtype)).ravel()
-        total = np.zeros((w.size, w.size))
+        total = np.zeros((weights.size, weights.size))
         for (a, b), factor in self._curvatures(scores, target):
             block = features.gram((factor * weight).astype(problem.dtype))
             total[a::k, b::k] = block
             if a != b:
                 total[b::k, a::k] = block
         return SampleSums(total, gradient, loss, float(len(target)))
+
+    def own_curvatures(self, weights: np.ndarray) -> np.ndarray:
+        """Second derivative of each sampled row's loss by each of its scores alone; shape (n, k)."""
+        scores = self._scores(self.features, weights, 1)
+        factors = {pair: factor for pair, factor in self._curvatures(scores, self.target) if pair[0] == pair[1]}
+        return np.stack([factors[c, c] for c in range(self.problem.outputs)], axis=1)
+
+    def _scores(self, features: Features, weights: np.ndarray, step: int) -> np.ndarray:
+        """Scores of every so-many-th row, of shape (n,), or (n, k) for several outputs."""
+        w = weights.reshape(-1, self.problem.outputs).astype(self.problem.dtype)
+        scores = features.scores(w) + self.offset[::step, None]
+        return scores[:, 0] if self.problem.outputs == 1 else scores
 
     def _curvatures(self, scores: np.ndarray, target: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         """Second derivatives of each row's loss by its scores (a, b), for a <= b, those that are not zero."""

@@ -12,7 +12,7 @@ from ..collectives.base import Collective
 from ..data.layout import Layout
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SampleSums, plan_sample
-from ..objective.moments import largest_squares, moments, row_sizes, sums_of_squares, totals
+from ..objective.moments import RowCurvature, largest_squares, sums_of_squares, totals
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
@@ -136,22 +136,9 @@ class GangSample:
         self._collective.allreduce(vector)
         return SampleSums.from_vector(vector)
 
-    def moments(self) -> np.ndarray:
-        """Weighted mean of x x', the intercept's 1 included; shape (a + 1, a + 1), float64."""
-        vector = moments(self._own)
-        self._collective.allreduce(vector)
-        size = len(self.squares) + 1
-        return vector[:-1].reshape(size, size) / max(vector[-1], 1.0)
-
-    def largest_squares(self) -> np.ndarray:
-        """Largest weight x square of every feature, shape (a + 1,); a bound on it for features that the sample missed."""
-        largest = self._largest(largest_squares(self._own))
-        return np.where(largest > 0, largest, np.append(self.squares, 0.0))
-
-    def quantile(self, matrix: np.ndarray, share: float) -> float:
-        """A quantile of the rows' sizes weight x (x' M x), on the rank where it is largest."""
-        sizes = row_sizes(self._own, matrix)
-        return float(self._largest(np.array([np.quantile(sizes, share) if len(sizes) else 0.0]))[0])
+    def curvature(self, weights: np.ndarray, least: float) -> "GangCurvature":
+        """Curvature of the rows at active weights; see :class:`dsgd.objective.moments.RowCurvature`."""
+        return GangCurvature(RowCurvature(self._own, weights, least), self._collective, self.squares)
 
     def totals(self) -> np.ndarray:
         """Weighted sums of the target and of exp(offset); shape (2,)."""
@@ -164,17 +151,43 @@ class GangSample:
         """Whether no row makes up more than a fiftieth of any feature's sum of squares."""
         total = sums_of_squares(self._own)
         self._collective.allreduce(total)
-        largest = self._largest(largest_squares(self._own))
+        largest = largest_over_ranks(self._collective, largest_squares(self._own))
         missed = (total[:-1] == 0) & (self.squares > 0)
         return bool((largest <= _EVEN * total).all() and not missed.any())
+
+
+class GangCurvature:
+    """The curvature of the sampled rows of all ranks, at some weights."""
+
+    def __init__(self, own: RowCurvature, collective: Collective, squares: np.ndarray):
+        self._own, self._collective, self._squares = own, collective, squares
+
+    def mean(self) -> np.ndarray:
+        """Mean over the rows of factor x x x'; shape (k, a + 1, a + 1), float64."""
+        vector = self._own.sums()
+        self._collective.allreduce(vector)
+        size = len(self._squares) + 1
+        return vector[:-1].reshape(-1, size, size) / max(vector[-1], 1.0)
+
+    def largest_squares(self, missed: float) -> np.ndarray:
+        """Largest factor x square of every feature, shape (k, a + 1); for features not in the sample, as if at ``missed``."""
+        own = self._own.largest_squares()
+        largest = largest_over_ranks(self._collective, own.ravel()).reshape(own.shape)
+        return np.where(largest > 0, largest, missed * np.append(self._squares, 0.0))
+
+    def quantile(self, matrix: np.ndarray, share: float) -> float:
+        """A quantile of the rows' sizes, on the rank where it is largest."""
+        return float(largest_over_ranks(self._collective, np.array([self._own.quantile(matrix, share)]))[0])
 
     def agree(self, vector: np.ndarray) -> None:
         """Give all ranks the vector of rank 0."""
         self._collective.broadcast(vector)
 
-    def _largest(self, own: np.ndarray) -> np.ndarray:
-        parts = self._collective.allgather(own.astype(np.float64).tobytes())
-        return np.maximum.reduce([np.frombuffer(part, np.float64) for part in parts])
+
+def largest_over_ranks(collective: Collective, own: np.ndarray) -> np.ndarray:
+    """Element-wise maximum of the ranks' vectors, as float64."""
+    parts = collective.allgather(own.astype(np.float64).tobytes())
+    return np.maximum.reduce([np.frombuffer(part, np.float64) for part in parts])
 
 
 def union_of(parts: list[bytes], limit: int) -> np.ndarray | None:

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import DataError
 from .config import FitConfig
 
-# Gains that hardly shrink are expected to add up to at most twenty times the last one.
-_SLOWEST = 0.95
+# Part of ``tol`` that counts under l1, for recipes that come to rest.
+_L1_PART = 1e-4
 
 
 class Progress:
@@ -43,7 +43,9 @@ class Progress:
     ):
         self._config, self._rows, self._validate, self._report = config, rows, validate, report
         self._began = time.perf_counter()
-        self._best_value, self._since_best, self._gain = np.inf, 0, np.inf
+        self._best_value, self._since_best = np.inf, 0
+        # Which weights are zero settles later than the objective does.
+        self._exact_tol = None if config.tol is None else config.tol * (_L1_PART if config.strengths[0] else 1.0)
         self.history: list[dict[str, Any]] = []
         self.converged = False
         self.best: np.ndarray | None = None
@@ -61,8 +63,8 @@ class Progress:
         expected : float, optional
             The objective that the recipe expects after its next step.
         exact : bool
-            Whether ``objective`` is that of all rows at ``params``. Then ``tol`` is compared with all that further epochs are
-            expected to bring, at the rate at which the last two did, instead of with what the last one brought.
+            Whether ``objective`` is that of all rows at ``params``. Then ``tol`` is compared with an estimate of what further
+            epochs could still bring, instead of with what the last one brought.
         """
         if not np.isfinite(objective):
             raise DataError(
@@ -101,7 +103,7 @@ class Progress:
 
     def settled(self, fall: float, value: float) -> bool:
         """Whether a step that lowers the objective by ``fall`` may be the last, judging by ``tol``."""
-        tol = self._config.tol
+        tol = self._exact_tol
         done = tol is not None and not self._config.early_stopping and fall <= tol * abs(value)
         self.converged = self.converged or done
         return done
@@ -116,21 +118,18 @@ class Progress:
         if config.tol is None:
             self._best_value = min(self._best_value, value)
             return False
-        gain = self._best_value - value
+        gain, tol = self._best_value - value, config.tol
         if exact and not config.early_stopping:
-            gain = self._all_gains(gain)
+            gain, tol = self._gain_to_come(value), self._exact_tol
         # The first epoch has nothing to be compared with, and an infinite gain.
-        self._since_best = 0 if gain > config.tol * abs(min(value, self._best_value)) else self._since_best + 1
+        self._since_best = 0 if gain > tol * abs(min(value, self._best_value)) else self._since_best + 1
         self._best_value = min(self._best_value, value)
         if self._since_best >= config.n_iter_no_change:
             self.converged = True
             return True
         return False
 
-    def _all_gains(self, gain: float) -> float:
-        """The last epoch's gain and all further ones, if they go on shrinking as the last two did."""
-        before, self._gain = self._gain, gain
-        if not (np.isfinite(before) and before > 0 and gain > 0):
-            return gain
-        ratio = min(gain / before, _SLOWEST)
-        return gain * max(1.0, ratio / (1.0 - ratio))
+    def _gain_to_come(self, value: float) -> float:
+        """Twice what the later half of the epochs brought: a safe guess as long as they bring less and less."""
+        epochs = len(self.history)
+        return np.inf if epochs < 2 else 2.0 * (self.history[epochs // 2 - 1]["objective"] - value)

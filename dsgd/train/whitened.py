@@ -17,12 +17,15 @@ from .batches import batches, steps_of_epoch
 from .field import GangField
 from .progress import Progress
 from .recipe import Recipe
-from .whitening import Whitening
+from .whitening import Whitener
 
 _MOST_HALVINGS = 12
 # A rise within this part of the objective is rounding, not divergence.
 _ROUNDING = 1e-6
-_WAVERING = 0.1
+# An average wavers a little, by less than this part, which is no sign of steps that are too large.
+_WAVERING = 3e-4
+# Factor on the rate of variance reduction: with the watch over the objective it may be bolder than without.
+_BOLDER = 5.0 / 3.0
 # Power of the step's number by which iterates are weighted in an average.
 _LATER = 3.0
 
@@ -37,16 +40,16 @@ class Whitened:
     progress : Progress
     rows : int
         Training rows of all ranks.
-    whitening : Whitening
+    whitener : Whitener
     """
 
-    def __init__(self, recipe: Recipe, field: GangField, progress: Progress, rows: int, whitening: Whitening):
-        self.recipe, self.field, self.progress, self.rows, self.whitening = recipe, field, progress, rows, whitening
+    def __init__(self, recipe: Recipe, field: GangField, progress: Progress, rows: int, whitener: Whitener):
+        self.recipe, self.field, self.progress, self.rows, self.whitener = recipe, field, progress, rows, whitener
         self.problem, self.work = field.problem, field.work
         self.own_rows = field.share.training_rows()
         self.step, self.epochs, self.slowed = 0, 0, 1.0
         k = self.problem.outputs
-        self._places = (whitening.positions[:, None] * k + np.arange(k)).ravel()
+        self._places = (whitener.positions[:, None] * k + np.arange(k)).ravel()
 
     def run(self, params: np.ndarray) -> np.ndarray:
         """Return the trained parameters."""
@@ -78,6 +81,10 @@ class Whitened:
         """By how much the objective may be above its best before the rate counts as too high."""
         raise NotImplementedError
 
+    def _speed(self) -> float:
+        """Factor on the rate of an epoch."""
+        raise NotImplementedError
+
     def _forget(self) -> None:
         """Drop what was gathered at a rate that was too high."""
 
@@ -97,6 +104,10 @@ class Whitened:
         count = steps_of_epoch(self.rows, self.recipe.batch_rows)
         parts = self.field.share.training(self.epochs if self.recipe.shuffle else None)
         weights = params[self._places].reshape(-1, p.outputs)
+        if self.epochs & (self.epochs - 1) == 0:
+            # The curvature changes most at the beginning: it is taken anew at epochs 0, 1, 2, 4, 8, ...
+            self.whitening = self.whitener.at(weights.ravel())
+        speed = self._speed() * self.slowed / self.whitening.smoothness
         for pieces in batches(parts, work.run, self.own_rows, count):
             rows = 0
             for arrays, starts, begin, end in pieces:
@@ -106,7 +117,7 @@ class Whitened:
             work.gradient[self._places] = 0
             self.field.collective.allreduce(sums)
             gradient = sums[:-1].reshape(weights.shape) / max(sums[-1], p.dtype.type(1)) + mean
-            rate = self.slowed * float(schedule_rate(self.recipe.schedule, self.step))
+            rate = speed * float(schedule_rate(self.recipe.schedule, self.step))
             weights = self.whitening.step(p, weights, gradient, rate)
             params[self._places] = weights.ravel()
             self.step += 1
@@ -116,6 +127,9 @@ class Whitened:
 
 class WhitenedSVRG(Whitened):
     """Steps whose noise vanishes at the optimum: ``mean_B (g_i(w) - g_i(anchor)) + full gradient at the anchor``."""
+
+    def _speed(self) -> float:
+        return _BOLDER
 
     def _allowed_rise(self, start: float) -> float:
         return _ROUNDING * abs(start)
@@ -134,8 +148,11 @@ class WhitenedAverage(Whitened):
     _seen = 0
 
     def _allowed_rise(self, start: float) -> float:
-        # An average wavers a little, which is no sign of steps that are too large.
         return _WAVERING * abs(start)
+
+    def _speed(self) -> float:
+        # Falling more slowly than 1 / t, the rate takes its bias along and leaves the averaging to work (Polyak & Juditsky).
+        return (1.0 + self.epochs) ** -0.5
 
     def _forget(self) -> None:
         self._iterate, self._seen = None, 0

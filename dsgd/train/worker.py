@@ -28,7 +28,7 @@ from .stores import initial_params, open_stores, pack_result, prepare_labels
 from .svrg import SVRG
 from .task import FitTask
 from .whitened import WhitenedAverage, WhitenedSVRG
-from .whitening import MOST_FEATURES, null_intercept, whiten, whitened_batch
+from .whitening import MOST_FEATURES, Whitener, null_intercept, whitened_batch
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
@@ -157,12 +157,13 @@ class Rank:
         automatic = self.config.batch_size == "auto"
         batch = whitened_batch(len(active), self.rows) if automatic else int(self.config.batch_size)
         sample = self.field.sample(active)
-        whitening = whiten(sample, self.problem, active, batch, self.plan.statistics.label.mean)
+        whitener = Whitener(sample, self.problem, active, batch, self.plan.statistics.label.mean)
         if self.task.initial is None and self.problem.intercept:
             params[-self.problem.outputs :] = null_intercept(self.problem.loss, sample)
-        recipe = self._recipe(self.config.optimizer, batch, whitening.smoothness)
+        # The smoothness is that of the coordinates, epoch by epoch.
+        recipe = self._recipe(self.config.optimizer, batch, 1.0)
         kind = WhitenedSVRG if self.config.optimizer == "svrg" else WhitenedAverage
-        return kind(recipe, self.field, self.progress, self.rows, whitening).run(params)
+        return kind(recipe, self.field, self.progress, self.rows, whitener).run(params)
 
     def _recipe(self, rule: str, batch: int, smoothness: float) -> Recipe:
         return make_recipe(
