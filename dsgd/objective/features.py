@@ -5,7 +5,7 @@ Both kinds have p = a + 1 columns, the last one the constant 1 of the intercept,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -176,7 +176,7 @@ def sparse_features(problem: Problem, rows: Rows, chosen: np.ndarray, position: 
     return csr_array((values[:count], indices[:count], indptr), shape=(len(chosen), width))
 
 
-def stack(parts: Sequence[np.ndarray | csr_array], width: int, dtype: np.dtype, sparse: bool) -> Features:
+def stack(parts: Sequence[Any], width: int, dtype: np.dtype, sparse: bool) -> Features:
     """The features of several blocks."""
     if not sparse:
         return DenseFeatures(np.concatenate([np.zeros((0, width), dtype), *parts]))

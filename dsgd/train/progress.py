@@ -45,7 +45,7 @@ class Progress:
         self._began = time.perf_counter()
         self._best_value, self._since_best = np.inf, 0
         # Which weights are zero settles later than the objective does.
-        self._exact_tol = None if config.tol is None else config.tol * (_L1_PART if config.strengths[0] else 1.0)
+        self._exact_part = _L1_PART if config.strengths[0] else 1.0
         self.history: list[dict[str, Any]] = []
         self.converged = False
         self.best: np.ndarray | None = None
@@ -103,8 +103,8 @@ class Progress:
 
     def settled(self, fall: float, value: float) -> bool:
         """Whether a step that lowers the objective by ``fall`` may be the last, judging by ``tol``."""
-        tol = self._exact_tol
-        done = tol is not None and not self._config.early_stopping and fall <= tol * abs(value)
+        tol = self._config.tol
+        done = tol is not None and not self._config.early_stopping and fall <= tol * self._exact_part * abs(value)
         self.converged = self.converged or done
         return done
 
@@ -120,7 +120,7 @@ class Progress:
             return False
         gain, tol = self._best_value - value, config.tol
         if exact and not config.early_stopping:
-            gain, tol = self._gain_to_come(value), self._exact_tol
+            gain, tol = self._gain_to_come(value), tol * self._exact_part
         # The first epoch has nothing to be compared with, and an infinite gain.
         self._since_best = 0 if gain > tol * abs(min(value, self._best_value)) else self._since_best + 1
         self._best_value = min(self._best_value, value)

@@ -119,7 +119,8 @@ class Rank:
     def _whitens(self) -> bool:
         """Whether the recipe takes its steps in whitened coordinates, if the weights in use are few."""
         config, loss = self.config, self.problem.loss
-        averaged = config.optimizer == "sgd" and bool(config.average) and not self.problem.l1
+        # A single epoch does not repay the sample; and it may be one of many over data that comes in parts.
+        averaged = config.optimizer == "sgd" and bool(config.average) and not self.problem.l1 and config.max_iter > 1
         exact = config.mode.compression == "none" and config.mode.local_steps == 1
         smooth = getattr(getattr(loss, "loss", loss), "smooth", True)
         automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _WHITENED_RUN)
