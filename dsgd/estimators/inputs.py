@@ -19,7 +19,7 @@ FEATURES = ("categorical", "interactions", "hash_bits", "missing")
 
 def is_matrix(X: Any) -> bool:
     """Whether X has rows and columns and no column names: an array, a sparse matrix, nested lists."""
-    if isinstance(X, (Dataset, str)):
+    if isinstance(X, (Dataset, str)) or hasattr(X, "column_names"):  # Arrow's columns are arrays, its names are apart.
         return False
     if hasattr(X, "columns"):  # A pandas frame may have numbers for names, which are no names.
         return not any(isinstance(name, str) for name in X.columns)

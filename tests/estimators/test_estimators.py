@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
@@ -75,6 +76,15 @@ def test_a_frame_by_the_names_of_its_columns(data):
     np.testing.assert_allclose(model.coef_, beside.coef_, rtol=1e-4, atol=1e-5)
     assert model.score(frame, "late") == np.mean(model.predict(frame) == y)
     assert model.weights_of("city")["weight"].shape == (1, 16)
+
+
+@pytest.mark.parametrize("form", ["table", "batch"])
+def test_arrow_by_the_names_of_its_columns(data, form):
+    X, y = data
+    table = pa.table({"a": X[:, 0], "city": pa.array(y).dictionary_encode(), "label": y})
+    model = SGDClassifier(random_state=0).fit(table if form == "table" else table.to_batches()[0], "label")
+    np.testing.assert_array_equal(model.feature_names_in_, ["a", "city"])
+    assert model.score(table, "label") == 1.0
 
 
 def test_weights_are_repeated_rows(data):
