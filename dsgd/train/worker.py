@@ -32,8 +32,9 @@ from .whitening import MOST_FEATURES, Whitener, null_intercept, whitened_batch
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
-# Rows of a run where mini-batches are small; and the smallest mini-batch that is worth a step in Python.
-_WHITENED_RUN = 16
+# Rows of a run where mini-batches are small, so that rows that lie together do not make up much of one; and the smallest
+# mini-batch that is worth a step in Python.
+_WHITENED_RUN, _WHITENED_BATCH = 4, 16
 
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
@@ -123,7 +124,7 @@ class Rank:
         averaged = config.optimizer == "sgd" and bool(config.average) and not self.problem.l1 and config.max_iter > 1
         exact = config.mode.compression == "none" and config.mode.local_steps == 1
         smooth = getattr(getattr(loss, "loss", loss), "smooth", True)
-        automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _WHITENED_RUN)
+        automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _WHITENED_BATCH)
         return (
             (config.optimizer == "svrg" or averaged) and (exact or self.collective.size == 1) and smooth and automatic
         )
