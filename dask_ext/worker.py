@@ -15,6 +15,7 @@ from typing import Any
 
 import distributed
 from distributed.comm import get_address_host
+from distributed.core import Status
 
 from dsgd.errors import WorkerLost
 from dsgd.train import place, scratch, versions
@@ -140,7 +141,9 @@ class _Link:
         self._worker.log_event(self._orders.topic, {"fit": self._orders.fit, "record": record})
 
     def fallen(self) -> bool:
-        """Whether the driver has cancelled this task, or is gone: the scheduler then withdraws the task."""
+        """Whether the driver has cancelled this task, or is gone (the scheduler then withdraws it), or the worker leaves."""
+        if self._worker.status not in (Status.running, Status.paused):
+            return True
         task = self._worker.state.tasks.get(self._orders.key)
         return task is None or task.state != "executing"
 
