@@ -12,7 +12,8 @@ import numpy as np
 from dsgd.data import Block, EpochOrder, as_dataset, open_store, read_parquet
 from dsgd.kernels.online import online_pass
 from dsgd.kernels.rows import Frame, Rows
-from dsgd.kernels.steps import Penalty, Scratch, local_steps
+from dsgd.kernels.scratch import make_scratch
+from dsgd.kernels.steps import Penalty, local_steps
 from dsgd.losses import LogLoss
 from dsgd.optim.rules import SGD, AdaGrad
 from dsgd.optim.schedules import Constant
@@ -68,8 +69,7 @@ class Loop:
         self.grad = np.zeros_like(self.params)
         p, run = self.layout.dense, self.run
         columns = self.layout.codes + self.layout.crosses.count
-        floats = [np.zeros(size, np.float32) for size in (run, run, p, p)]
-        self.scratch = Scratch(np.zeros((run, columns), np.int32), *floats)
+        self.scratch = make_scratch(np.float32, run, columns, p)
         nothing, crosses = np.zeros(0, np.float32), self.layout.crosses
         self.frame = Frame(nothing, nothing, crosses.columns, crosses.start, crosses.mask)
         self.step = 0

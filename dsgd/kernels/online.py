@@ -3,12 +3,66 @@
 A row's weights are brought up to date, scored, and stepped with the slope of the loss in one go, so each of them is in the
 cache for all three; there is no gradient buffer. It is ``local_steps`` with mini-batches of one row, for one output and
 sparse updates, and gives the same weights up to rounding.
+
+The weights of a row's codes, and their state, are gathered into short arrays, worked on there, and put back. Scattered as
+they are in memory, every square root and division would be one of its own; side by side, a vector instruction does
+sixteen. A row's codes are all different, because every column owns a range of weights of its own.
 """
 
-from .compiling import compiled
+from .compiling import compiled, inlined
 from .coordinates import settle_coordinate, step_coordinate
-from .protocols import loss_gradient, loss_value, schedule_rate
+from .protocols import loss_gradient, loss_value, rule_settle, rule_update, schedule_rate
 from .rows import codes_of
+
+
+@inlined
+def gather(codes, at, params, first, second, last, clock, rate, now, lanes):
+    """Copy weights, state and resting time of row ``at`` of ``codes`` to ``lanes``; the rest is padded with zeros."""
+    kind = params.dtype.type
+    width = codes.shape[1]
+    for q in range(width):
+        j = codes[at, q]
+        lanes[0, q] = params[j]
+        if first is not None:
+            lanes[1, q] = first[j]
+        if second is not None:
+            lanes[2, q] = second[j]
+        if last is not None:
+            # Without a clock the rate is constant, and a look into a long table is saved.
+            lanes[3, q] = kind(clock[now] - clock[last[j]]) if clock is not None else rate * kind(now - last[j])
+    for q in range(width, lanes.shape[1]):
+        for k in range(4):
+            lanes[k, q] = 0
+
+
+@inlined
+def settle_lanes(rule, lanes, step, l1, l2):
+    """Bring the penalty of every lane up to date."""
+    for q in range(lanes.shape[1]):
+        lanes[0, q] = rule_settle(rule, lanes[0, q], lanes[1, q], lanes[2, q], lanes[3, q], step, l1, l2)
+
+
+@inlined
+def step_lanes(rule, lanes, slope, rate, step, l1, l2):
+    """One step of every lane."""
+    for q in range(lanes.shape[1]):
+        lanes[0, q], lanes[1, q], lanes[2, q] = rule_update(
+            rule, lanes[0, q], lanes[1, q], lanes[2, q], slope, rate, step, l1, l2
+        )
+
+
+@inlined
+def scatter(codes, at, params, first, second, last, now, lanes):
+    """Put the lanes back where they came from."""
+    for q in range(codes.shape[1]):
+        j = codes[at, q]
+        params[j] = lanes[0, q]
+        if first is not None:
+            first[j] = lanes[1, q]
+        if second is not None:
+            second[j] = lanes[2, q]
+        if last is not None:
+            last[j] = now
 
 
 @compiled
@@ -32,7 +86,7 @@ def online_pass(
     l1, l2 = penalty.l1, penalty.l2
     dense, label, weights, offset = rows.dense, rows.label, rows.weight, rows.offset
     indptr, indices, values = rows.indptr, rows.indices, rows.values
-    center, scale = frame.center, frame.scale
+    center, scale, lanes = frame.center, frame.scale, scratch.lanes
     width = dense.shape[1]
     intercept = params.size - 1
     loss_sum = 0.0
@@ -40,6 +94,7 @@ def online_pass(
         start = starts[r]
         stop = min(start + run, label.size)
         codes = codes_of(rows, frame, start, stop, scratch.codes)
+        coded = codes.shape[1] > 0
         for i in range(start, stop):
             rate = kind(schedule_rate(schedule, step))
             score = params[intercept]
@@ -50,12 +105,12 @@ def online_pass(
                 if scale.size:
                     z = (z - center[j]) * scale[j]
                 score += params[j] * z
-            if last is not None:
-                for q in range(codes.shape[1]):
-                    j = codes[i - start, q]
-                    settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, l1, l2)
-            for q in range(codes.shape[1]):
-                score += params[codes[i - start, q]]
+            if coded:
+                gather(codes, i - start, params, first, second, last, clock, rate, step - base, lanes)
+                if last is not None:
+                    settle_lanes(rule, lanes, step, l1, l2)
+                for q in range(lanes.shape[1]):
+                    score += lanes[0, q]
             if indptr.size > 1:
                 for e in range(indptr[i], indptr[i + 1]):
                     j = indices[e]
@@ -73,11 +128,9 @@ def online_pass(
                 if scale.size:
                     z = (z - center[j]) * scale[j]
                 step_coordinate(rule, params, first, second, j, slope * z, rate, step, l1, l2)
-            for q in range(codes.shape[1]):
-                j = codes[i - start, q]
-                step_coordinate(rule, params, first, second, j, slope, rate, step, l1, l2)
-                if last is not None:
-                    last[j] = step - base
+            if coded:
+                step_lanes(rule, lanes, slope, rate, step, l1, l2)
+                scatter(codes, i - start, params, first, second, last, step - base, lanes)
             if indptr.size > 1:
                 for e in range(indptr[i], indptr[i + 1]):
                     j = indices[e]

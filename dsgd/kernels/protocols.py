@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 
 # Formulas are always inlined: a call from an inner loop, with its arrays passed word by word, costs more than the formula.
@@ -100,34 +101,41 @@ def penalty_flow(weight, time, l1, l2):
     ``l2 = 0`` it is soft thresholding. Against the proximal step the relative difference is ``time * l2 / 2``.
     """
     x = time * l2
-    small = x < 1e-3
-    decay = choose(small, 1.0 - x * (1.0 - 0.5 * x), np.exp(-x))
-    if l1 == 0.0:
-        return weight * decay
-    mean_decay = choose(small, 1.0 - 0.5 * x, (1.0 - decay) / choose(x == 0.0, 1.0, x))
-    return np.sign(weight) * np.maximum(np.abs(weight) * decay - l1 * time * mean_decay, 0.0)
+    small = x < 1e-8
+    mean_decay = choose(small, 1.0 - 0.5 * x, -np.expm1(-x) / choose(small, 1.0, x))
+    return np.sign(weight) * np.maximum(np.abs(weight) * np.exp(-x) - l1 * time * mean_decay, 0.0)
 
 
 @overload(penalty_flow, jit_options=INLINE)
 def _penalty_flow(weight, time, l1, l2):
-    def implementation(weight, time, l1, l2):
-        kind = type(weight)
-        x = kind(time * l2)
-        decay = kind(1) - x * (kind(1) - kind(0.5) * x)
-        if x > kind(1e-3):
-            # expm1, unlike exp, is never computed ahead of the branch, which is rarely taken.
-            decay = kind(1) + math.expm1(-x)
-        if l1 == 0:
-            return weight * decay
-        mean_decay = kind(1) - kind(0.5) * x
-        if x > kind(1e-3):
-            mean_decay = -math.expm1(-x) / x
-        size = abs(weight) * decay - l1 * time * mean_decay
-        if size <= kind(0):
-            return kind(0)
-        return size if weight > 0 else -size
+    return _flow_single if weight == types.float32 else _flow_double
 
-    return implementation
+
+def _flow_double(weight, time, l1, l2):
+    x = time * l2
+    lost = -math.expm1(-x)
+    mean_decay = lost / x if x > 1e-8 else 1.0 - 0.5 * x
+    size = max(abs(weight) * (1.0 - lost) - l1 * time * mean_decay, 0.0)
+    return size if weight > 0 else -size
+
+
+def _flow_single(weight, time, l1, l2):
+    # Without a branch or a call, so that loops over coordinates vectorise: the exponential is the eighth power of a Taylor
+    # polynomial in x / 8, of a relative error below 1e-9 up to x = 1. Beyond x = 64 nothing is left of a weight anyway.
+    kind = np.float32
+    one = kind(1)
+    x = min(kind(time * l2), kind(64))
+    u = kind(0.125) * x
+    growth = kind(1 / 24) + u * (kind(1 / 120) + u * kind(1 / 720))
+    growth = one + u * (one + u * (kind(0.5) + u * (kind(1 / 6) + u * growth)))
+    growth = growth * growth
+    growth = growth * growth
+    decay = one / (growth * growth)
+    small = x < kind(1e-2)
+    series = one - x * (kind(0.5) - x * (kind(1 / 6) - x * kind(1 / 24)))
+    mean_decay = series if small else (one - decay) / (one if small else x)
+    size = max(abs(weight) * decay - kind(l1 * time) * mean_decay, kind(0))
+    return size if weight > 0 else -size
 
 
 def rule_update(rule, weight, first, second, gradient, rate, step, l1, l2):

@@ -4,6 +4,9 @@ import numpy as np
 
 from .steps import Scratch
 
+# Coordinates that one vector instruction takes, at most; the lists of a row's coordinates are padded to a multiple.
+LANES = 16
+
 
 def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> Scratch:
     """Return buffers for runs of ``run`` rows with ``codes`` codes (interactions included) and ``dense`` columns.
@@ -15,7 +18,8 @@ def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> S
     """
     positions = np.zeros((run, codes), np.int32)
     if outputs == 1:
-        return Scratch(positions, *(np.zeros(size, dtype) for size in (run, run, dense, dense)))
+        lanes = np.zeros((4, -(-codes // LANES) * LANES), dtype)
+        return Scratch(positions, *(np.zeros(size, dtype) for size in (run, run, dense, dense)), lanes=lanes)
     # The intercepts are the last row of the folded weights.
     sizes = (run, run, dense + 1, dense + 1, dense)
     return Scratch(positions, *(np.zeros((size, outputs), dtype) for size in sizes))

@@ -20,7 +20,11 @@ from .rows import codes_of, fold, pull_back_run, scores_of_run, unfold
 
 
 class Scratch(NamedTuple):
-    """Buffers of one thread: (run, c + m) int32, (run,), (run,), (p,) and (p,); see :func:`make_scratch` for k outputs."""
+    """Buffers of one thread: (run, c + m) int32, (run,), (run,), (p,) and (p,).
+
+    For k outputs: (run, k), (run, k), (p + 1, k), (p + 1, k), and ``product`` (p, k). ``lanes`` is (4, c + m rounded up), for the
+    coordinates of one row.
+    """
 
     codes: Any
     scores: Any
@@ -28,6 +32,7 @@ class Scratch(NamedTuple):
     folded: Any
     anchored: Any
     product: Any = None
+    lanes: Any = None
 
 
 class Penalty(NamedTuple):

@@ -10,7 +10,7 @@ Sources: sgd, Robbins & Monro 1951; momentum, Polyak 1964; nesterov, Sutskever e
 2011; rmsprop, Tieleman & Hinton 2012; adam, Kingma & Ba 2015; adamw, Loshchilov & Hutter 2019; ftrl, McMahan 2011.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -216,4 +216,5 @@ def make_rule(name: str, *, rate: float = 0.1):
     """
     if name not in RULES:
         raise ConfigError(f"optimizer must be 'auto', 'svrg' or one of {sorted(RULES)}, not {name!r}")
-    return FTRL(rate=rate) if name == "ftrl" else RULES[name]()
+    rules: dict[str, Any] = RULES
+    return FTRL(rate=rate) if name == "ftrl" else rules[name]()

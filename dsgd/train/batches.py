@@ -30,7 +30,8 @@ def batches(parts: Iterable[tuple[Rows, np.ndarray]], run: int, rows: int, steps
 
     ``rows`` are the rank's own rows, all of which ``parts`` brings.
     """
-    step, pieces, seen = 0, [], 0
+    step, seen = 0, 0
+    pieces: list[Piece] = []
     for arrays, starts in parts:
         sizes = np.minimum(run, len(arrays.label) - starts)
         ends = seen + np.cumsum(sizes)

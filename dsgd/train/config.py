@@ -128,11 +128,12 @@ class FitConfig:
                 raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)!r}")
         if self.early_stopping and not 0 < self.validation_fraction < 1:
             raise ConfigError(f"validation_fraction must be above 0 and below 1, not {self.validation_fraction!r}")
-        binary = LOSSES[self.loss].task == "binary"
+        losses: dict[str, Any] = LOSSES
+        binary = losses[self.loss].task == "binary"
         if binary != (self.task == "classification"):
-            known = sorted(name for name, loss in LOSSES.items() if (loss.task == "binary") != binary)
+            known = sorted(name for name, loss in losses.items() if (loss.task == "binary") != binary)
             raise ConfigError(f"loss={self.loss!r} is not for {self.task}; use one of {known}")
-        if self.optimizer == "svrg" and not LOSSES[self.loss].smooth:
+        if self.optimizer == "svrg" and not losses[self.loss].smooth:
             raise ConfigError(
                 f"optimizer='svrg' needs a smooth loss and {self.loss!r} has corners; use optimizer='sgd' with average=True"
             )

@@ -152,9 +152,9 @@ def _targets(classes, outputs: int) -> dict[Any, float] | None:
 
 def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[float, np.ndarray]:
     """Sum of weights after class weights, and the factors."""
-    if config.class_weight is None or classes is None:
-        return statistics.weight, np.zeros(0)
     label = statistics.label
+    if config.class_weight is None or classes is None or label.classes is None:
+        return statistics.weight, np.zeros(0)
     present = dict(zip(label.classes.tolist(), label.class_weight, strict=True))
     totals = np.array([present.get(value, 0.0) for value in classes.tolist()])
     if isinstance(config.class_weight, str):
