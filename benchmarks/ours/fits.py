@@ -3,6 +3,7 @@
 Timed is what a user waits for: everything inside ``fit``. Evaluation on the held-out rows is not.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -47,12 +48,12 @@ def with_spark(spark, directory: Path, **parameters) -> Sample:
     return Sample(clock.seconds, log_loss(score, rows["label"].to_numpy()))
 
 
-def with_dask(client, directory: Path, **parameters) -> Sample:
-    """``dask_ext.SGDClassifier`` on the workers of ``client``, from the Parquet path."""
+def with_dask(directory: Path, **parameters) -> Sample:
+    """``dask_ext.SGDClassifier`` on the workers of the current client, from the Parquet path."""
     from dask_ext import SGDClassifier
     from dsgd import read_parquet
 
-    model = SGDClassifier(client=client, **parameters)
+    model = SGDClassifier(**parameters)  # finds the current client
     clock = Stopwatch()
     with clock.running():
         model.fit(read_parquet(str(directory / "train"), label="label"))
@@ -81,5 +82,6 @@ def epochs(dataset, ranks: int, **parameters) -> Sample:
         trained = fit(dataset, config, engine)
     finally:
         engine.close()
-    seconds = [record["seconds"] for record in trained.history]
-    return Sample(median(seconds[1:]), detail={"epochs": len(seconds), "rows": trained.history[-1]["rows"]})
+    marks = [record["seconds"] for record in trained.history]  # since the start of training
+    epochs = [after - before for before, after in pairwise(marks)]
+    return Sample(median(epochs), detail={"epochs": len(epochs), "rows": trained.history[-1]["rows"]})
