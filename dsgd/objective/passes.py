@@ -111,9 +111,9 @@ class Pass:
         total, weight = 0.0, 0.0
         for arrays, starts in parts:
             part, count = self.add_batch(arrays, starts, 0, len(starts), params)
-            self.gradient[:] = 0
             total += part
             weight += self._weight(arrays, starts, count)
+        self.gradient[:] = 0
         return total, weight
 
     def _weight(self, arrays: Rows, starts: np.ndarray, count: int) -> float:

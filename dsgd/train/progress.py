@@ -11,6 +11,8 @@ from .config import FitConfig
 
 # Part of ``tol`` that counts under l1, for recipes that come to rest.
 _L1_PART = 1e-4
+# The loss of a sample of rows held out is noisy, and what it still gains late is mostly gained by chance.
+_WATCH_PART = 20.0
 
 
 class Progress:
@@ -25,6 +27,8 @@ class Progress:
         ``validate(params) -> float or None``: mean loss on the validation rows.
     report : callable
         Takes each record.
+    watch : bool
+        Judge by the validation rows although the user did not ask for early stopping: the fit holds out a few by itself.
 
     Attributes
     ----------
@@ -40,12 +44,15 @@ class Progress:
         rows: int,
         validate: Callable[[np.ndarray], float | None],
         report: Callable[[dict[str, Any]], None],
+        watch: bool = False,
     ):
         self._config, self._rows, self._validate, self._report = config, rows, validate, report
         self._began = time.perf_counter()
         self._best_value, self._since_best = np.inf, 0
         # Which weights are zero settles later than the objective does.
         self._exact_part = _L1_PART if config.strengths[0] else 1.0
+        self._judges_held_out = config.early_stopping or watch
+        self._tol = None if config.tol is None else config.tol * (_WATCH_PART if watch else 1.0)
         self.history: list[dict[str, Any]] = []
         self.converged = False
         self.best: np.ndarray | None = None
@@ -104,27 +111,26 @@ class Progress:
     def settled(self, fall: float, value: float) -> bool:
         """Whether a step that lowers the objective by ``fall`` may be the last, judging by ``tol``."""
         tol = self._config.tol
-        done = tol is not None and not self._config.early_stopping and fall <= tol * self._exact_part * abs(value)
+        done = tol is not None and not self._judges_held_out and fall <= tol * self._exact_part * abs(value)
         self.converged = self.converged or done
         return done
 
     def _stop(self, objective: float, held_out: float | None, params: np.ndarray, exact: bool) -> bool:
-        config = self._config
-        value = objective
-        if config.early_stopping and held_out is not None:
+        value, tol = objective, self._tol
+        if self._judges_held_out and held_out is not None:
             value = held_out
             if value < self._best_value:
                 self.best = np.array(params)
-        if config.tol is None:
+        if tol is None:
             self._best_value = min(self._best_value, value)
             return False
-        gain, tol = self._best_value - value, config.tol
-        if exact and not config.early_stopping:
+        gain = self._best_value - value
+        if exact and not self._judges_held_out:
             gain, tol = self._gain_to_come(value), tol * self._exact_part
         # The first epoch has nothing to be compared with, and an infinite gain.
         self._since_best = 0 if gain > tol * abs(min(value, self._best_value)) else self._since_best + 1
         self._best_value = min(self._best_value, value)
-        if self._since_best >= config.n_iter_no_change:
+        if self._since_best >= self._config.n_iter_no_change:
             self.converged = True
             return True
         return False

@@ -12,7 +12,7 @@ from ..objective.share import Share
 
 # Rules whose step is a fraction of the inverse smoothness, and that fraction; the others adapt by themselves.
 _FRACTIONS = {"sgd": 0.5, "svrg": 0.3, "momentum": 0.05, "nesterov": 0.05}
-_SCALE_FREE = {"adagrad": 0.15, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.15}
+_SCALE_FREE = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.15}
 _ROWS = 2048
 _POWER_STEPS = 12
 

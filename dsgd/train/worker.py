@@ -36,6 +36,11 @@ _MAX_BUFFER = 64 << 20
 # mini-batch that is worth a step in Python.
 _WHITENED_RUN, _WHITENED_BATCH = 4, 16
 
+# The recipe for many weights holds this part of the rows out, at most so many, if there are so many to begin with.
+_WATCHED_PART = 0.02
+_MOST_WATCHED = 20_000
+_WATCHED_ROWS = 100_000
+
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
     """Train as one rank of a gang; returns rank 0's RankResult, and nothing from the others."""
@@ -74,22 +79,29 @@ class Rank:
         self.work = Pass(
             self.problem, longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
         )
+        self._stores = store, held_out
+        self._take_up(fraction)
+
+    def _take_up(self, fraction: float, watch: bool = False) -> None:
+        """Divide the rows into those for training and those for validation, and start the count of epochs."""
+        store, held_out = self._stores
+        rank, seed = self.context.rank, self.config.seed
         self.share = Share(
-            self.problem,
-            store,
-            self.work.run,
-            seed=self.config.seed,
-            rank=context.rank,
-            fraction=fraction,
-            validation=held_out,
+            self.problem, store, self.work.run, seed=seed, rank=rank, fraction=fraction, validation=held_out
         )
-        self.field = GangField(self.share, self.work, collective, self.config.seed)
+        self.field = GangField(self.share, self.work, self.collective, seed)
         own = np.array([self.share.training_rows()], np.float64)
-        collective.allreduce(own)
+        self.collective.allreduce(own)
         self.rows = int(own[0])
         validate = self.field.validation if self.share.held_out else _nothing
-        report = context.report if context.rank == 0 else _ignore
-        self.progress = Progress(self.config, self.rows, validate, report)
+        report = self.context.report if rank == 0 else _ignore
+        self.progress = Progress(self.config, self.rows, validate, report, watch)
+
+    def _watch(self) -> None:
+        """Hold a few rows out to see when to stop: many weights go on learning the training rows by heart."""
+        enough = self.problem.rows >= _WATCHED_ROWS and self.config.tol is not None
+        if enough and not self.share.held_out:
+            self._take_up(min(_WATCHED_PART, _MOST_WATCHED / self.problem.rows), watch=True)
 
     def run(self) -> bytes:
         """Train and return the result as bytes."""
@@ -146,6 +158,7 @@ class Rank:
             if active is not None:
                 return Newton(self.field, active, self.progress).run(params)
             rule = "adagrad"
+            self._watch()
         active = self.field.active(MOST_FEATURES) if self._whitens else None
         if active is not None:
             return self._train_whitened(active, params)
