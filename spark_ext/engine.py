@@ -28,6 +28,8 @@ _SHIP = (
 _LARGE = 1 << 20
 # Seconds for executors that have just started, or come back, to register their slots.
 _REGISTER = 15.0
+# Seconds for tidying up to find free slots: other jobs may hold them for hours.
+_SWEEP = 10.0
 
 
 class SparkEngine:
@@ -186,8 +188,8 @@ class SparkEngine:
         tasks = self.slots()
         frame = self._session.spark.range(0, tasks, 1, tasks)
         try:
-            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, names), cells.SPARK))
-        except Exception as error:  # The application may be going down; its local directories go with it.
+            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP)
+        except Exception as error:  # No slots, or the application goes down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:

@@ -91,10 +91,14 @@ def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
     other = spark.range(0, 2, 1, 2).mapInArrow(hold, "id long")
     context = spark.sparkContext
 
+    ends = []
+
     def occupy():
         context.setJobGroup("dsgd-test-holder", "holds the slots", interruptOnCancel=False)
-        with pytest.raises(Exception, match="cancelled"):
-            other.collect()
+        try:
+            ends.append(f"{len(other.collect())} rows")
+        except Exception as error:  # Looked at below.
+            ends.append(str(error))
 
     from pyspark import InheritableThread
 
@@ -110,6 +114,7 @@ def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
     finally:
         context.cancelJobGroup("dsgd-test-holder")
         holder.join(60.0)
+    assert "cancelled" in ends[0], "the slots were held to the end, and the engine gave up before"
     assert len(selftest.check(SparkEngine(spark), 2)) == 2
 
 
