@@ -9,8 +9,11 @@ they are in memory, every square root and division would be one of its own; side
 sixteen. A row's codes are all different, because every column owns a range of weights of its own.
 """
 
+import numpy as np
+
 from .compiling import compiled, inlined
 from .coordinates import settle_coordinate, step_coordinate
+from .prefetch import AHEAD, prefetch
 from .protocols import loss_gradient, loss_value, rule_settle, rule_update, schedule_rate
 from .rows import codes_of
 
@@ -33,6 +36,21 @@ def gather(codes, at, params, first, second, last, clock, rate, now, lanes):
     for q in range(width, lanes.shape[1]):
         for k in range(4):
             lanes[k, q] = 0
+
+
+@inlined
+def fetch_ahead(codes, at, params, first, second, last):
+    """Ask for what row ``at + AHEAD`` of ``codes`` will need, while the rows before it are worked on."""
+    if at + AHEAD < codes.shape[0]:
+        for q in range(codes.shape[1]):
+            j = np.intp(codes[at + AHEAD, q])
+            prefetch(params, j)
+            if first is not None:
+                prefetch(first, j)
+            if second is not None:
+                prefetch(second, j)
+            if last is not None:
+                prefetch(last, j)
 
 
 @inlined
@@ -106,6 +124,7 @@ def online_pass(
                     z = (z - center[j]) * scale[j]
                 score += params[j] * z
             if coded:
+                fetch_ahead(codes, i - start, params, first, second, last)
                 gather(codes, i - start, params, first, second, last, clock, rate, step - base, lanes)
                 if last is not None:
                     settle_lanes(rule, lanes, step, l1, l2)

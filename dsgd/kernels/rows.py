@@ -15,6 +15,7 @@ import numpy as np
 
 from .compiling import helper, spliced
 from .expand import expand_codes
+from .prefetch import AHEAD, prefetch
 
 
 class Rows(NamedTuple):
@@ -165,6 +166,9 @@ def pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, gr
 def code_scores(codes, params, scores):
     """Add the weights of each row's codes to its score."""
     for i in range(codes.shape[0]):
+        if i + AHEAD < codes.shape[0]:
+            for j in range(codes.shape[1]):
+                prefetch(params, np.intp(codes[i + AHEAD, j]))
         s = scores[i]
         for j in range(codes.shape[1]):
             s += params[codes[i, j]]
@@ -175,6 +179,9 @@ def code_scores(codes, params, scores):
 def code_pull_back(codes, slopes, grad):
     """Add each row's slope to the gradient of its codes."""
     for i in range(codes.shape[0]):
+        if i + AHEAD < codes.shape[0]:
+            for j in range(codes.shape[1]):
+                prefetch(grad, np.intp(codes[i + AHEAD, j]))
         c = slopes[i]
         for j in range(codes.shape[1]):
             grad[codes[i, j]] += c

@@ -19,7 +19,8 @@ def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> S
     positions = np.zeros((run, codes), np.int32)
     if outputs == 1:
         lanes = np.zeros((4, -(-codes // LANES) * LANES), dtype)
-        return Scratch(positions, *(np.zeros(size, dtype) for size in (run, run, dense, dense)), lanes=lanes)
+        scores, slopes, folded, anchored = (np.zeros(size, dtype) for size in (run, run, dense, dense))
+        return Scratch(positions, scores, slopes, folded, anchored, lanes=lanes)
     # The intercepts are the last row of the folded weights.
     sizes = (run, run, dense + 1, dense + 1, dense)
     return Scratch(positions, *(np.zeros((size, outputs), dtype) for size in sizes))

@@ -217,4 +217,4 @@ def make_rule(name: str, *, rate: float = 0.1):
     if name not in RULES:
         raise ConfigError(f"optimizer must be 'auto', 'svrg' or one of {sorted(RULES)}, not {name!r}")
     rules: dict[str, Any] = RULES
-    return FTRL(rate=rate) if name == "ftrl" else rules[name]()
+    return rules[name](rate=rate) if name == "ftrl" else rules[name]()
