@@ -1,5 +1,7 @@
 """The aggregate tree: every result once, in order, in no more levels than asked for, whatever the numbers."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ def test_levels_cover_the_level_below_in_order(count, depth):
     for groups in shape:
         assert groups[0][0] == 0
         assert groups[-1][1] == count
-        assert all(stop == start for (_, stop), (start, _) in zip(groups, groups[1:], strict=False))
+        assert all(stop == start for (_, stop), (start, _) in itertools.pairwise(groups))
         assert all(start < stop for start, stop in groups)
         count = len(groups)
     assert count == 1
