@@ -15,13 +15,14 @@ from dsgd.kernels.rows import Frame, Rows
 from dsgd.kernels.scratch import make_scratch
 from dsgd.kernels.steps import Penalty, local_steps
 from dsgd.losses import LogLoss
+from dsgd.objective.problem import RUN_BYTES, run_starts
 from dsgd.optim.rules import SGD, AdaGrad
 from dsgd.optim.schedules import Constant
+from dsgd.seeding import ORDER, generator
 from dsgd.train.recipe import in_dtype
 
 from ..measure import Sample, Stopwatch
 
-RUN_BYTES = 16 << 10  # a run of rows stays in the first-level cache between the forward and the backward product
 SIGNS = {0: -1.0, 1: 1.0}
 
 
@@ -74,13 +75,13 @@ class Loop:
         self.frame = Frame(nothing, nothing, crosses.columns, crosses.start, crosses.mask)
         self.step = 0
 
-    def epoch(self, blocks: Iterator[Block]) -> float:
-        """Train on every block once; return the progressive loss sum."""
-        return sum(self._block(block) for block in blocks)
+    def epoch(self, blocks: Iterator[tuple[tuple[int, ...], Block]], shuffle: np.random.Generator | None) -> float:
+        """Train on every block once, its runs in the order drawn as training does; return the progressive loss sum."""
+        return sum(self._block(block, shuffle) for _, block in blocks)
 
-    def _block(self, block: Block) -> float:
+    def _block(self, block: Block, shuffle: np.random.Generator | None) -> float:
         rows = Rows(*(getattr(block, name) for name in Rows._fields))
-        starts = np.arange(0, block.rows, self.run)
+        starts = run_starts(block.rows, self.run, shuffle)
         one = np.float32(1)
         if self.online:
             loss, self.step = online_pass(
@@ -106,7 +107,7 @@ def epoch(store, order: EpochOrder | None, **options: Any) -> Sample:
         loop.first.fill(0)
     clock = Stopwatch()
     with clock.running():
-        total = loop.epoch(store.blocks(order))
+        total = loop.epoch(store.keyed_blocks(order), None if order is None else generator(order.seed, ORDER))
     return Sample(clock.seconds, detail={"progressive_loss": total / store.rows})
 
 
@@ -117,5 +118,5 @@ def cold_epoch(path, directory) -> Sample:
         store = parquet_store(path, directory)
         with store:
             loop = Loop(store, online=True)
-            total = loop.epoch(store.blocks())
+            total = loop.epoch(store.keyed_blocks(), None)
     return Sample(clock.seconds, detail={"progressive_loss": total / loop.step})

@@ -15,7 +15,7 @@ import numpy as np
 
 from .compiling import helper, spliced
 from .expand import expand_codes
-from .prefetch import AHEAD, prefetch
+from .prefetch import AHEAD, prefetch, prefetch_at
 
 
 class Rows(NamedTuple):
@@ -160,6 +160,15 @@ def pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, gr
     for i in range(stop - start):
         total += slopes[i]
     grad[grad.size - 1] += total
+
+
+@helper
+def fetch_run(dense, start, stop):
+    """Ask for the dense part of rows ``start`` to ``stop``: the next run of a shuffled epoch may be anywhere."""
+    step = 64 // dense.itemsize
+    for i in range(start, min(stop, dense.shape[0])):
+        for j in range(0, dense.shape[1], step):
+            prefetch_at(dense, i, j)
 
 
 @helper

@@ -16,7 +16,7 @@ import numpy as np
 from .compiling import compiled, helper
 from .coordinates import settle_coordinate, step_coordinate
 from .protocols import loss_gradient, loss_value, schedule_rate
-from .rows import codes_of, fold, pull_back_run, scores_of_run, unfold
+from .rows import codes_of, fetch_run, fold, pull_back_run, scores_of_run, unfold
 
 
 class Scratch(NamedTuple):
@@ -84,6 +84,8 @@ def batch_gradient(loss, rows, frame, starts, begin, end, run, params, weight_sc
         stop = min(start + run, label.size)
         codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
+        if r + 1 < end and dense.shape[1]:
+            fetch_run(dense, starts[r + 1], starts[r + 1] + run)
         loss_sum += slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes)
         pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad)
         count += stop - start

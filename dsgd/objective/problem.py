@@ -15,8 +15,9 @@ from ..data.layout import Layout
 from ..kernels.rows import Frame, Rows
 from ..kernels.steps import Penalty
 
-# Bytes of features in a run: small enough for the first-level cache beside the weights, and about a page of memory.
-RUN_BYTES = 7 << 10
+# Bytes of features in a run: it stays in the first-level cache between the forward and the backward product, and is long enough
+# that jumping to the next one of a shuffled epoch costs little.
+RUN_BYTES = 26 << 10
 # Rows of a run at most; the matrix products of several outputs are at their best with so many.
 RUN_ROWS = 64
 
