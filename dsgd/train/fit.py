@@ -99,7 +99,7 @@ def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedL
         intercept=arrays["intercept"],
         classes=classes,
         spec=spec,
-        loss=config.loss,
+        loss=loss.name,
         loss_parameters={name: float(value) for name, value in loss._asdict().items()},
         outputs=meta["outputs"],
         epochs=len(meta["history"]),
