@@ -54,6 +54,21 @@ def fetch_ahead(codes, at, params, first, second, last):
 
 
 @inlined
+def fetch_entries_ahead(indptr, indices, i, params, first, second, last):
+    """As ``fetch_ahead``, for the sparse part of row ``i + AHEAD``."""
+    if i + AHEAD + 1 < indptr.size:
+        for e in range(indptr[i + AHEAD], indptr[i + AHEAD + 1]):
+            j = np.intp(indices[e])
+            prefetch(params, j)
+            if first is not None:
+                prefetch(first, j)
+            if second is not None:
+                prefetch(second, j)
+            if last is not None:
+                prefetch(last, j)
+
+
+@inlined
 def settle_lanes(rule, lanes, step, l1, l2):
     """Bring the penalty of every lane up to date."""
     for q in range(lanes.shape[1]):
@@ -131,6 +146,7 @@ def online_pass(
                 for q in range(lanes.shape[1]):
                     score += lanes[0, q]
             if indptr.size > 1:
+                fetch_entries_ahead(indptr, indices, i, params, first, second, last)
                 for e in range(indptr[i], indptr[i + 1]):
                     j = indices[e]
                     if last is not None:

@@ -54,8 +54,8 @@ def bounds(count: int, runs_per_batch: int) -> np.ndarray:
 
     Examples
     --------
-    >>> bounds(10, 4)
-    array([ 0,  3,  6, 10])
+    >>> bounds(11, 4)
+    array([ 0,  3,  7, 11])
     """
     steps = max(1, round(count / runs_per_batch))
     steps = max(steps, -(-count // (2 * runs_per_batch)))
