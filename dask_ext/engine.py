@@ -1,8 +1,6 @@
 """The Dask engine: gangs of ranks pinned to workers, and a tree of futures for aggregates."""
 
-import collections
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import place, tree, versions
 from dsgd.train import rank as ranks
 
-from . import worker
+from . import placement, worker
 from .gang import Gang, Mail, bounded, turn
 from .shipping import pack
 
@@ -103,7 +101,7 @@ class DaskEngine:
 
     def places(self, size: int) -> list[str]:
         """Address of the worker that each rank of a gang of ``size`` will run on, as long as the cluster stays the same."""
-        return _place(size, self._threads())[0]
+        return placement.place(size, self._threads())[0]
 
     def launch(
         self,
@@ -115,10 +113,10 @@ class DaskEngine:
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
         ranks.find(function)
-        addresses, threads = _place(len(payloads), self._threads())
+        addresses, threads = placement.place(len(payloads), self._threads())
         with turn(self._client, sorted(set(addresses)), self._turn_deadline):
             probes = self._probe(sorted(set(addresses)), deadline)
-            orders = _orders(function, addresses, probes, threads, deadline, Mail.of(self._client).topic)
+            orders = placement.orders(function, addresses, probes, threads, deadline, Mail.of(self._client).topic)
             return self._run(orders, addresses, payloads, on_report)
 
     def _run(
@@ -233,60 +231,3 @@ class DaskEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _place(size: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]]:
-    """Choose the worker of every rank, in turns over the workers while they have threads, and each rank's threads.
-
-    Examples
-    --------
-    >>> _place(3, {"a": 4, "b": 1})
-    (['a', 'a', 'b'], {'a': 2, 'b': 1})
-    """
-    most = sum(threads.values())
-    if not 1 <= size <= most:
-        raise ConfigError(
-            f"the cluster runs 1 to {most} ranks ({len(threads)} workers with {most} threads), not {size}; lower"
-            " n_workers, or add workers"
-        )
-    taken: collections.Counter[str] = collections.Counter()
-    while taken.total() < size:
-        for address, most in threads.items():
-            if taken.total() < size and taken[address] < most:
-                taken[address] += 1
-    addresses = [address for address in threads for _ in range(taken[address])]
-    return addresses, {address: threads[address] // count for address, count in taken.items() if count}
-
-
-def _orders(
-    function: str,
-    addresses: Sequence[str],
-    probes: dict[str, worker.Probe],
-    threads: dict[str, int],
-    deadline: float,
-    topic: str,
-) -> list[worker.Orders]:
-    fit = uuid.uuid4().hex
-    here = collections.defaultdict(list)
-    for rank, address in enumerate(addresses):
-        here[probes[address].machine].append(rank)
-    result = []
-    for rank, address in enumerate(addresses):
-        neighbours = here[probes[address].machine]
-        # The ranks of a machine share the directory of the first of them.
-        directory = os.path.join(probes[addresses[neighbours[0]]].directory, f"dsgd-{fit}")
-        result.append(
-            worker.Orders(
-                fit,
-                rank,
-                len(addresses),
-                function,
-                probes[address].process,
-                directory,
-                tuple(neighbours),
-                threads[address],
-                deadline,
-                topic,
-            )
-        )
-    return result

@@ -12,8 +12,9 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
-from dask_ext.engine import DaskEngine, _place
+from dask_ext.engine import DaskEngine
 from dask_ext.gang import turn
+from dask_ext.placement import place
 
 SELF = "dsgd.train.selftest:"
 
@@ -29,15 +30,15 @@ def threaded_client(tmp_path):
 
 def test_ranks_are_spread_before_they_are_stacked():
     threads = {"a": 4, "b": 4, "c": 1}
-    assert _place(2, threads) == (["a", "b"], {"a": 4, "b": 4})
-    assert _place(3, threads) == (["a", "b", "c"], {"a": 4, "b": 4, "c": 1})
-    assert _place(6, threads) == (["a", "a", "a", "b", "b", "c"], {"a": 1, "b": 2, "c": 1})
+    assert place(2, threads) == (["a", "b"], {"a": 4, "b": 4})
+    assert place(3, threads) == (["a", "b", "c"], {"a": 4, "b": 4, "c": 1})
+    assert place(6, threads) == (["a", "a", "a", "b", "b", "c"], {"a": 1, "b": 2, "c": 1})
 
 
 @pytest.mark.parametrize("size", [0, 10])
 def test_more_ranks_than_threads_are_refused(size):
     with pytest.raises(ConfigError, match=f"1 to 9 ranks .3 workers with 9 threads., not {size}"):
-        _place(size, {"a": 4, "b": 4, "c": 1})
+        place(size, {"a": 4, "b": 4, "c": 1})
 
 
 def test_a_worker_takes_several_ranks_when_it_has_threads(threaded_client):

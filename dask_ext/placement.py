@@ -1,0 +1,68 @@
+"""Which worker runs which rank, and what each rank is told."""
+
+import collections
+import os
+import uuid
+from collections.abc import Sequence
+
+from dsgd.errors import ConfigError
+
+from . import worker
+
+
+def place(size: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+    """Choose the worker of every rank, in turns over the workers while they have threads, and each rank's threads.
+
+    Examples
+    --------
+    >>> place(3, {"a": 4, "b": 1})
+    (['a', 'a', 'b'], {'a': 2, 'b': 1})
+    """
+    most = sum(threads.values())
+    if not 1 <= size <= most:
+        raise ConfigError(
+            f"the cluster runs 1 to {most} ranks ({len(threads)} workers with {most} threads), not {size}; lower"
+            " n_workers, or add workers"
+        )
+    taken: collections.Counter[str] = collections.Counter()
+    while taken.total() < size:
+        for address, most in threads.items():
+            if taken.total() < size and taken[address] < most:
+                taken[address] += 1
+    addresses = [address for address in threads for _ in range(taken[address])]
+    return addresses, {address: threads[address] // count for address, count in taken.items() if count}
+
+
+def orders(
+    function: str,
+    addresses: Sequence[str],
+    probes: dict[str, worker.Probe],
+    threads: dict[str, int],
+    deadline: float,
+    topic: str,
+) -> list[worker.Orders]:
+    """Write the orders of every rank of a new fit, once the workers have said what they are."""
+    fit = uuid.uuid4().hex
+    here = collections.defaultdict(list)
+    for rank, address in enumerate(addresses):
+        here[probes[address].machine].append(rank)
+    result = []
+    for rank, address in enumerate(addresses):
+        neighbours = here[probes[address].machine]
+        # The ranks of a machine share the directory of the first of them.
+        directory = os.path.join(probes[addresses[neighbours[0]]].directory, f"dsgd-{fit}")
+        result.append(
+            worker.Orders(
+                fit,
+                rank,
+                len(addresses),
+                function,
+                probes[address].process,
+                directory,
+                tuple(neighbours),
+                threads[address],
+                deadline,
+                topic,
+            )
+        )
+    return result
