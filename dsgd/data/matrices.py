@@ -36,6 +36,9 @@ class MatrixDataset(Dataset):
         Of a fitted model; otherwise the matrix is one vector column of width d.
     """
 
+    # Row of the user's matrix that is the first one here, so that errors name rows as the user counts them.
+    first = 0
+
     def __init__(self, X, columns: dict[str, np.ndarray], roles: Roles, missing: str, spec: FeatureSpec | None = None):
         self.X = X.tocsr() if scipy.sparse.issparse(X) else X
         self.columns = columns
@@ -72,6 +75,7 @@ class MatrixDataset(Dataset):
             return self, self.splits()
         if len(joined) == 1:
             rows: slice | np.ndarray = slice(*joined[0])
+            other.first = self.first + joined[0][0]
         else:
             rows = np.concatenate([np.arange(0), *(np.arange(a, b) for a, b in joined)])
         other.X = self.X[rows]
@@ -85,7 +89,7 @@ class MatrixDataset(Dataset):
             X = self.X[rows].toarray() if scipy.sparse.issparse(self.X) else np.ascontiguousarray(self.X[rows])
             arrays = {COLUMN: pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])}
             arrays |= {name: pa.array(values[rows]) for name, values in self.columns.items()}
-            yield pa.record_batch(arrays), Where("", start)
+            yield pa.record_batch(arrays), Where("", self.first + start)
 
     def blocks(
         self,
@@ -98,7 +102,7 @@ class MatrixDataset(Dataset):
         """Yield a split's rows as views, or copies where the dtype or the order differs."""
         for start in range(split.start, split.start + split.rows, batch_rows):
             block = self.wrap(encoder, start, min(start + batch_rows, split.start + split.rows))
-            self.check(block, Where("", start))
+            self.check(block, Where("", self.first + start))
             yield block if shuffle is None else take_rows(block, shuffle.permutation(block.rows))
 
     def wrap(self, encoder: Encoder, start: int, stop: int) -> Block:
@@ -133,11 +137,11 @@ class MatrixDataset(Dataset):
             return np.zeros(stop - start, encoder.dtype)
         values = self.columns[name][start:stop]
         if values.dtype == encoder.dtype:
-            encoder.labels.note("float", name, Where("", start))
+            encoder.labels.note("float", name, Where("", self.first + start))
             if not np.isfinite(values.sum(dtype=np.float64)):
-                refuse_values(~np.isfinite(values), values, name, Where("", start), "a label must be finite")
+                refuse_values(~np.isfinite(values), values, name, Where("", self.first + start), "a label must be finite")
             return values
-        return encode_label(pa.array(values), name, encoder.labels, encoder.dtype, Where("", start))
+        return encode_label(pa.array(values), name, encoder.labels, encoder.dtype, Where("", self.first + start))
 
     def _extra(self, dtype: np.dtype, start: int, stop: int) -> dict[str, np.ndarray]:
         extra = {}
@@ -147,7 +151,7 @@ class MatrixDataset(Dataset):
                 values = self.columns[name][start:stop].astype(dtype, copy=False)
                 bad = ~np.isfinite(values) | ((values < 0) if role == "weight" else False)
                 wanted = f"a {role} must be finite" + (" and not negative" if role == "weight" else "")
-                refuse_values(bad, values, name, Where("", start), wanted)
+                refuse_values(bad, values, name, Where("", self.first + start), wanted)
                 extra[role] = values
         return extra
 

@@ -59,14 +59,13 @@ class MemoryStore:
         self._block: Block | None = own.wrap(self._encoder, 0, own.X.shape[0])
         self._finish = Finish()
         self.layout: Layout = own.spec.layout
-        self.statistics = self._count(own, splits, touched)
+        self.statistics = self._count(own, touched)
 
-    def _count(self, own: MatrixDataset, splits: Sequence[Split], touched: bool) -> Statistics:
+    def _count(self, own: MatrixDataset, touched: bool) -> Statistics:
         statistics = StatisticsPass(own.spec, self._encoder.dtype, touched=touched)
-        first = splits[0].start if splits else 0
         for start in range(0, self._only.rows, _STATISTICS_ROWS):
             part = self._only.slice(start, min(start + _STATISTICS_ROWS, self._only.rows))
-            statistics.add(part, Where("", first + start))
+            statistics.add(part, Where("", own.first + start))
         return statistics.result(self._encoder.labels)
 
     @property

@@ -141,7 +141,9 @@ def make_recipe(
     layout = problem.layout
     batch = min(batch, max(rows, 1))
     compression = config.mode.compression if ranks > 1 else "none"
-    sparse = updates_sparse(layout, batch, max(entries, 1.0)) and compression == "none" and rule != "svrg"
+    # Row by row only touched weights are stepped, however few there are: that is what makes the pass one loop.
+    touched = updates_sparse(layout, batch, max(entries, 1.0)) or (batch == 1 and layout.size > layout.dense)
+    sparse = touched and compression == "none" and rule != "svrg"
     rate = automatic_rate(rule, max(smoothness, 1e-12)) if config.eta0 == "auto" else float(config.eta0)
     total = config.max_iter * steps_of_epoch(rows, batch)
     schedule = make_schedule(

@@ -138,7 +138,7 @@ class Stepwise:
 
     def _pieces(self, starts: np.ndarray) -> list[np.ndarray]:
         """The runs of a block, cut where a wide vector of weights is to be averaged."""
-        if not (self.recipe.sparse and self.averaging):
+        if not (self.averaging and (self.recipe.sparse or self.recipe.online)):
             return [starts]
         count = int(np.clip(len(starts) * self.work.run * _NUMBERS_A_ROW // self.problem.size, 1, _SNAPSHOTS))
         return [part for part in np.array_split(starts, count) if len(part)]

@@ -126,7 +126,8 @@ class Rank:
         if self._whitens:
             return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
         rows = self._batch_rows("sgd")
-        return max(1, -(-rows // size)) if rows > 1 or size > 1 else RUN_ROWS
+        online = rows == 1 and size == 1 and self.problem.outputs == 1
+        return RUN_ROWS if online else max(1, -(-rows // size))
 
     @property
     def _whitens(self) -> bool:
