@@ -5,9 +5,11 @@ Everything but the number of epochs is left at its default: step sizes, batches 
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import GammaRegressor, LinearRegression, LogisticRegression, TweedieRegressor
+from sklearn.metrics import mean_tweedie_deviance
 
 from dsgd.data.sources import as_dataset
 from dsgd.train.config import FitConfig
@@ -220,3 +222,38 @@ def test_sorted_rows_do_no_harm():
     order = np.argsort(y, kind="stable")
     for optimiser in OPTIMISERS.values():
         assert against_optimum("log_loss", X[order], y[order], alpha=1e-3, max_iter=200, **optimiser).excess < EXCESS
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize(("loss", "power"), [("poisson", 1.0), ("tweedie", 1.5), ("gamma", 2.0)])
+def test_insurance_claims_with_exposure(loss, power, optimiser):
+    """Claims of car insurances: the logarithm of the exposure as an offset, against scikit-learn on rates and weights."""
+    X, claims, exposure = _insurance()
+    if loss == "gamma":
+        # No gamma target is zero: the exposure itself, by what the contracts are.
+        claims, offset, weight = exposure + 0.1, None, None
+        peer = GammaRegressor(alpha=1e-4, tol=1e-9, solver="newton-cholesky").fit(X, claims)
+        rate = claims
+    else:
+        rate = claims / exposure
+        # With weights of exposure^(2 - power), rates are the same model as counts with an offset.
+        weight = exposure if loss == "poisson" else exposure ** (2 - power)
+        peer = TweedieRegressor(power=power, link="log", alpha=0.0, tol=1e-9, solver="newton-cholesky")
+        peer = peer.fit(X, rate, sample_weight=weight)
+        offset = np.log(exposure)
+    alpha = 1e-4 if loss == "gamma" else 0.0
+    model = train(X, claims, None, offset, loss=loss, power=power, alpha=alpha, max_iter=200, **OPTIMISERS[optimiser])
+    mean = np.exp(X @ model.coef[0] + model.intercept[0])
+    ours, theirs = (mean_tweedie_deviance(rate, m, sample_weight=weight, power=power) for m in (mean, peer.predict(X)))
+    assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def _insurance():
+    table = pq.read_table(datasets.data_file("fremtpl2", "train.parquet"))
+    table = table.take(np.random.default_rng(1).permutation(table.num_rows)[:20_000])
+    exposure = np.minimum(table["Exposure"].to_numpy(), 1.0).astype(np.float64)
+    claims = np.minimum(table["ClaimNb"].to_numpy(), 4).astype(np.float64)
+    numbers = np.column_stack([table[name].to_numpy() for name in ("VehPower", "VehAge", "DrivAge", "BonusMalus")])
+    numbers = np.column_stack([datasets.standardised(numbers.astype(np.float64)), np.log(table["Density"].to_numpy())])
+    groups = [datasets.one_hot(table[name]).toarray()[:, 1:] for name in ("Area", "VehBrand", "VehGas", "Region")]
+    return np.column_stack([numbers, *groups]), claims, exposure
