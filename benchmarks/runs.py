@@ -113,8 +113,8 @@ def spark(rows: int, rounds: int, which: str) -> dict:
     from .peers import spark as peer
 
     directory = data.dense(rows) if which == "dense" else click.click(rows)
-    features = peer.dense_features() if which == "dense" else peer.click_features()
     session = peer.session(2)
+    features = peer.dense_features() if which == "dense" else peer.click_features()
     fits.with_spark(session, directory)  # compiles
     sides = {
         "fit": lambda: fits.with_spark(session, directory),

@@ -59,8 +59,8 @@ def spark_ml(which: str) -> list[dict]:
     from . import spark
 
     directory = data.dense(ROWS) if which == "dense" else click.click(ROWS)
-    features = spark.dense_features() if which == "dense" else spark.click_features()
     session = spark.session(2)
+    features = spark.dense_features() if which == "dense" else spark.click_features()
     try:
         return [asdict(spark.fit(session, directory, features, **spark.BEST[which])) for _ in range(2)]
     finally:

@@ -3,6 +3,8 @@
 Timed: reading, assembling, caching and fitting. Not timed: starting the session, and the evaluation on the held-out rows.
 """
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ BEST = {"dense": {"strength": 0.0, "standardize": True}, "click": {"strength": 1
 
 def session(cores: int) -> SparkSession:
     """A ``local[cores]`` session with room for the cached features."""
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.master(f"local[{cores}]").appName("benchmark")
     settings = {
         "spark.driver.memory": "6g",
