@@ -7,10 +7,10 @@ import numpy as np
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
 from .config import FitConfig, TrainedLinear
+from .engine_field import EngineField, share_sums
 from .newton import MOST_PARAMETERS, Newton
 from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
-from .rounds import EngineField, share_sums
 from .stores import initial_params, pack_result
 from .task import RankResult
 

@@ -1,7 +1,7 @@
 """Sums over all rows, wherever the rows are: what a recipe that works in rounds asks for.
 
 A recipe runs alike on every rank of a gang (:class:`GangField`) and in the driver above an engine's tree-aggregate
-(:class:`dsgd.train.rounds.EngineField`); it sees only this.
+(:class:`dsgd.train.engine_field.EngineField`); it sees only this.
 """
 
 from typing import Protocol
