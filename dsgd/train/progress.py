@@ -136,6 +136,6 @@ class Progress:
         return False
 
     def _gain_to_come(self, value: float) -> float:
-        """Twice what the later half of the epochs brought: a safe guess as long as they bring less and less."""
+        """Three times what the later half of the epochs brought: enough where the distance shrinks as 1 / sqrt(epochs)."""
         epochs = len(self.history)
-        return np.inf if epochs < 2 else 2.0 * (self.history[epochs // 2 - 1]["objective"] - value)
+        return np.inf if epochs < 2 else 3.0 * (self.history[epochs // 2 - 1]["objective"] - value)
