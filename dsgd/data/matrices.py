@@ -139,7 +139,9 @@ class MatrixDataset(Dataset):
         if values.dtype == encoder.dtype:
             encoder.labels.note("float", name, Where("", self.first + start))
             if not np.isfinite(values.sum(dtype=np.float64)):
-                refuse_values(~np.isfinite(values), values, name, Where("", self.first + start), "a label must be finite")
+                refuse_values(
+                    ~np.isfinite(values), values, name, Where("", self.first + start), "a label must be finite"
+                )
             return values
         return encode_label(pa.array(values), name, encoder.labels, encoder.dtype, Where("", self.first + start))
 
