@@ -6,9 +6,10 @@ x2) + ...``. A rank waits in slices of milliseconds, between which it looks at i
 at signals.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -105,9 +106,21 @@ class SharedMemory:
         }
         self._results = {dtype: results.view(dtype).reshape(2, -1) for dtype in self._slots}
 
-    def compiled_arguments(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """``flags, slots, results, progress`` for a compiled loop that calls ``dsgd.kernels.shared.allreduce``."""
-        return self._flags, self._slots[dtype], self._results[dtype], self._progress
+    def meeting(self, buffer: np.ndarray) -> kernels.Meeting:
+        """What a compiled loop needs to call ``dsgd.kernels.shared.allreduce`` with ``buffer``, over and over.
+
+        When that answers with a rank, :meth:`resume` completes the sum.
+        """
+        check_buffer(buffer)
+        self._announce(_REDUCE, buffer)
+        slots, results = self._slots[buffer.dtype], self._results[buffer.dtype]
+        return kernels.Meeting(self._flags, slots, results, self._progress, self.rank, self._spins)
+
+    def resume(self, buffer: np.ndarray, missing: int) -> None:
+        """Complete the sum of ``buffer`` for which a compiled loop did not want to wait any longer."""
+        meeting = self.meeting(buffer)
+        with self._leaving():
+            self._wait(missing, _REDUCE, lambda: kernels.allreduce(*meeting[:4], buffer, self.rank, self._spins))
 
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
@@ -163,20 +176,32 @@ class SharedMemory:
 
     def _run(self, operation: int, buffer: np.ndarray, kernel: Callable[..., int], *arguments: Any) -> None:
         """Call the kernel until nobody is missing."""
+        self._announce(operation, buffer)
+        with self._leaving():
+            missing = kernel(*arguments, self.rank, self._spins)
+            if missing != kernels.DONE:
+                self._wait(missing, operation, lambda: kernel(*arguments, self.rank, self._spins))
+
+    def _announce(self, operation: int, buffer: np.ndarray) -> None:
+        """Say what this rank does next, for the peers to compare."""
         if self._lost is not None:
             raise WorkerLost(self._lost)
         self._progress[kernels.TAG] = (len(buffer) * len(DTYPES) + DTYPES.index(buffer.dtype)) * len(_NAMES) + operation
+
+    @contextlib.contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """An operation that was left half-way cannot be resumed: the peers must not wait for this rank."""
         try:
-            missing = kernel(*arguments, self.rank, self._spins)
-            if missing != kernels.DONE:
-                until = time.monotonic() + self._deadline
-                while missing != kernels.DONE:
-                    self._check_peer(missing, until, operation)
-                    missing = kernel(*arguments, self.rank, self._spins)
+            yield
         except BaseException as error:
-            # An operation that was left half-way cannot be resumed: the peers must not wait for this rank.
             self.fail(str(error) or "the collective was interrupted")
             raise
+
+    def _wait(self, missing: int, operation: int, again: Callable[[], int]) -> None:
+        until = time.monotonic() + self._deadline
+        while missing != kernels.DONE:
+            self._check_peer(missing, until, operation)
+            missing = again()
 
     def _check_peer(self, missing: int, until: float, operation: int) -> None:
         if missing < kernels.DONE:

@@ -24,6 +24,8 @@ Python when they do::
         update(...)
 """
 
+from typing import Any, NamedTuple
+
 from numba import njit
 
 from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
@@ -44,6 +46,17 @@ _BLOCK = 1024
 _YIELDS = 1000  # longer than a nap, or two ranks could go on waking up for each other
 _NAPS = 100
 _NAP_MICROSECONDS = 50
+
+
+class Meeting(NamedTuple):
+    """The arguments of :func:`allreduce` but for the buffer, of one rank and one dtype."""
+
+    flags: Any
+    slots: Any
+    results: Any
+    progress: Any
+    rank: Any
+    spins: Any
 
 
 @njit(nogil=True, cache=True)

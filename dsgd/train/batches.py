@@ -5,6 +5,7 @@ with ``n`` rows takes those from ``t n / T`` to ``(t + 1) n / T``. So a step's m
 ranks, every row is used once an epoch, and a rank without rows still joins every step.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -25,25 +26,36 @@ def steps_of_epoch(rows: int, batch_rows: int) -> int:
     return max(1, -(-rows // batch_rows))
 
 
-def batches(parts: Iterable[tuple[Rows, np.ndarray]], run: int, rows: int, steps: int) -> Iterator[list[Piece]]:
-    """Yield, for each of ``steps`` steps, the pieces (rows, starts, begin, end) of this rank; a piece lies in one block.
+def cuts(
+    parts: Iterable[tuple[Rows, np.ndarray]], run: int, rows: int, steps: int
+) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
+    """Yield each block (rows, starts) with the edges of the steps among its runs.
 
-    ``rows`` are the rank's own rows, all of which ``parts`` brings.
+    Runs ``edges[s]`` to ``edges[s + 1]``, maybe none, are the block's part of a step: the first of the step that the block
+    before has left open, the last of one that it leaves open itself. ``rows`` are the rank's own rows, all of which
+    ``parts`` brings.
     """
     step, seen = 0, 0
-    pieces: list[Piece] = []
     for arrays, starts in parts:
         sizes = np.minimum(run, len(arrays.label) - starts)
         ends = seen + np.cumsum(sizes)
         # A run belongs to the step in which its first row falls.
         owner = ((ends - sizes) * steps) // max(rows, 1)
-        cuts = np.flatnonzero(np.diff(owner)) + 1
-        for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(starts)], strict=True):
-            while step < owner[begin]:
+        yield arrays, starts, np.searchsorted(owner, np.arange(step, owner[-1] + 2))
+        step, seen = int(owner[-1]), int(ends[-1])
+
+
+def batches(parts: Iterable[tuple[Rows, np.ndarray]], run: int, rows: int, steps: int) -> Iterator[list[Piece]]:
+    """Yield, for each of ``steps`` steps, the pieces (rows, starts, begin, end) of this rank; a piece lies in one block."""
+    step = 0
+    pieces: list[Piece] = []
+    for arrays, starts, edges in cuts(parts, run, rows, steps):
+        for number, (begin, end) in enumerate(itertools.pairwise(edges.tolist())):
+            if number:
                 yield pieces
                 step, pieces = step + 1, []
-            pieces.append((arrays, starts, begin, end))
-        seen = int(ends[-1])
+            if end > begin:
+                pieces.append((arrays, starts, begin, end))
     while step < steps:
         yield pieces
         step, pieces = step + 1, []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..collectives.base import Collective
+from ..collectives.shared import SharedMemory
 from ..compression import compressed
 from ..kernels import registry
 from ..kernels.coordinates import clock_table, settle_all, update_dense
@@ -22,6 +23,7 @@ from ..optim.schedules import lowered
 from .batches import batches, bounds, steps_of_epoch
 from .progress import Progress
 from .recipe import Recipe
+from .shared_steps import SharedSteps
 from .sparse_step import SparseStep
 
 _DIVISOR = 5.0
@@ -198,6 +200,8 @@ class Stepwise:
         self._make_clock(count + 1)
         parts = batches(self.share.training(epoch), self.work.run, self.own_rows, count)
         if not self.recipe.sparse:
+            if isinstance(self.reducer, SharedMemory):
+                return SharedSteps(self, self.reducer).epoch(self.share.training(epoch), count)
             return sum(self._dense_step(pieces) for pieces in parts)
         stepper, loss = SparseStep(self), 0.0
         wanted = int(np.clip(self.rows * _NUMBERS_A_ROW // self.problem.size, 1, min(_SNAPSHOTS, count)))
@@ -208,26 +212,25 @@ class Stepwise:
         return loss
 
     def _dense_step(self, pieces) -> float:
-        loss, rows = 0.0, 0
+        loss = 0.0
         for arrays, starts, begin, end in pieces:
             part, count = self.work.add_batch(arrays, starts, begin, end, self.params)
             loss += part
-            rows += count
-        buffer = self.work.buffer
-        buffer[-1] = rows
-        self.reducer.allreduce(buffer)
-        self.work.unfold(self.work.gradient)
-        self.update(buffer[-1])
+            self.work.buffer[-1] += count
+        self.reduce_and_update()
         return loss
 
-    def update(self, rows: float) -> None:
-        """One step of all weights with the summed gradient of ``rows`` rows."""
-        p = self.problem
-        factor = p.dtype.type(1.0 / max(rows, 1.0))
+    def reduce_and_update(self) -> None:
+        """Sum gradient and number of rows over the ranks, and step all weights."""
+        p, buffer = self.problem, self.work.buffer
+        self.reducer.allreduce(buffer)
+        self.work.unfold(self.work.gradient)
+        factor = p.dtype.type(1) / max(buffer[-1], p.dtype.type(1))
         update_dense(
             self.recipe.rule, self.schedule, p.penalty(), p.outputs, self.params, self.first, self.second, self.work.gradient,
             factor, self.step,
         )  # fmt: skip
+        buffer[-1] = 0
         self.step += 1
         if self.averaging:
             self._add_to_average()
