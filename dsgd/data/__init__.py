@@ -5,6 +5,7 @@ from .dataset import Dataset, Split, assign
 from .encode import Encoder, encode_batch
 from .layout import Layout
 from .memory_store import MemoryStore
+from .numbering import Numbering, can_number
 from .order import EpochOrder, epoch_order
 from .parquet import ParquetDataset, read_parquet
 from .sources import as_dataset, open_store
@@ -21,11 +22,13 @@ __all__ = [
     "FeatureSpec",
     "Layout",
     "MemoryStore",
+    "Numbering",
     "ParquetDataset",
     "Split",
     "Statistics",
     "as_dataset",
     "assign",
+    "can_number",
     "encode_batch",
     "epoch_order",
     "make_block",

@@ -18,6 +18,7 @@ from ..errors import DataError
 from ..kernels.gather import gather_codes
 from ..kernels.hashing import NULL_SEED, hash_strings
 from .layout import ColumnRange
+from .numbering import Numbering
 from .spec import Categorical
 from .where import Where
 
@@ -30,6 +31,7 @@ def encode_categories(
     ranges: Sequence[ColumnRange],
     destination: np.ndarray,
     where: Where,
+    numbering: Numbering | None = None,
 ) -> np.ndarray:
     """Return the codes of some columns.
 
@@ -42,6 +44,8 @@ def encode_categories(
     destination : ndarray of shape (n,), int64
         Row ``i`` of the batch becomes row ``destination[i]`` of the result.
     where : Where
+    numbering : Numbering, optional
+        Replaces positions by its numbers.
 
     Returns
     -------
@@ -61,6 +65,8 @@ def encode_categories(
         values = _as_text(array.dictionary, column.name, array.indices, where)
         _fill_table(values, column, ranges[i].start, table[starts[i] : starts[i + 1]])
         indices.append(_as_indices(array))
+    if numbering is not None:
+        numbering.apply(table)
     addresses = np.array([index.__array_interface__["data"][0] for index in indices], np.uint64)
     gather_codes(addresses, table, starts[:-1].astype(np.int64), destination, out)
     return out

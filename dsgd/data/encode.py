@@ -14,6 +14,7 @@ from ..kernels.gather import gather_floats, scatter_rows
 from .block import Block, make_block
 from .categories import encode_categories
 from .labels import LabelCodes, encode_label
+from .numbering import Numbering
 from .numbers import as_floats, refuse_nonfinite, refuse_nulls, refuse_values
 from .resolve import Roles
 from .spec import FeatureSpec
@@ -31,6 +32,8 @@ class Encoder:
         The label, weight and offset columns; a role that is None is left out of the blocks (a label is then zero).
     dtype : numpy dtype
         float32 or float64.
+    numbering : Numbering, optional
+        Numbers the weights of the codes as they are met; without it codes are positions of the layout.
 
     Attributes
     ----------
@@ -38,10 +41,11 @@ class Encoder:
         Codes given to labels that are not numbers.
     """
 
-    def __init__(self, spec: FeatureSpec, roles: Roles, dtype=np.float32):
+    def __init__(self, spec: FeatureSpec, roles: Roles, dtype=np.float32, numbering: Numbering | None = None):
         self.spec = spec
         self.roles = roles
         self.dtype = np.dtype(dtype)
+        self._numbering = numbering
         self.labels = LabelCodes()
 
     def __call__(
@@ -84,7 +88,7 @@ class Encoder:
             return None
         ranges = [column for column in self.spec.layout.columns if column.kind == "categorical"]
         arrays = [self._column(batch, column.name, where) for column in columns]
-        return encode_categories(arrays, columns, ranges, destination, where)
+        return encode_categories(arrays, columns, ranges, destination, where, self._numbering)
 
     def _dense(self, batch, destination, where) -> np.ndarray | None:
         layout, spec = self.spec.layout, self.spec

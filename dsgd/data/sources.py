@@ -11,6 +11,7 @@ from ..errors import ConfigError, DataError
 from .dataset import Dataset, Split
 from .matrices import COLUMN, MatrixDataset
 from .memory_store import MemoryStore
+from .numbering import Numbering
 from .resolve import DEFAULT_BITS, Options, Roles
 from .spec import FeatureSpec
 from .store import MEMORY_BYTES, BlockStore
@@ -83,10 +84,11 @@ def open_store(
     cache_bytes: int | None = None,
     threads: int = 1,
     touched: bool = False,
+    numbering: Numbering | None = None,
 ) -> BlockStore | MemoryStore:
     """Encode a worker's splits, or wrap them if they are a matrix; the parameters are those of BlockStore.
 
-    The caller closes the store.
+    A matrix has no categories, so there is nothing to number. The caller closes the store.
     """
     if isinstance(dataset, MatrixDataset):
         return MemoryStore(dataset, splits, dtype=dtype, touched=touched)
@@ -100,6 +102,7 @@ def open_store(
         cache_bytes=cache_bytes,
         threads=threads,
         touched=touched,
+        numbering=numbering,
     )
 
 

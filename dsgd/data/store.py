@@ -26,6 +26,7 @@ from .dataset import Dataset, Split
 from .encode import Encoder
 from .gather_statistics import StatisticsPass
 from .layout import Layout
+from .numbering import Numbering
 from .order import EpochOrder, concatenate, join_shuffled, mini_batches, rotated
 from .statistics import Statistics
 from .targets import Finish
@@ -67,6 +68,8 @@ class BlockStore:
         Threads that may decode Parquet.
     touched : bool
         Whether the statistics count the rows in which each categorical or sparse weight occurs.
+    numbering : Numbering, optional
+        Numbers the weights as this store meets them; several stores may share one. Excludes ``touched``.
 
     Attributes
     ----------
@@ -93,9 +96,12 @@ class BlockStore:
         cache_bytes: int | None = None,
         threads: int = 1,
         touched: bool = False,
+        numbering: Numbering | None = None,
     ):
+        if touched and numbering is not None:
+            raise ValueError("touched counts weights by their position, and a numbering gives them others")
         self._dataset = dataset
-        self._encoder = Encoder(dataset.spec, dataset.roles, dtype)
+        self._encoder = Encoder(dataset.spec, dataset.roles, dtype, numbering)
         self._seed, self._threads = seed, threads
         self._batch_rows = block_rows(dataset.spec.layout, np.dtype(dtype))
         self._finish = Finish()
@@ -109,7 +115,7 @@ class BlockStore:
 
     @property
     def layout(self) -> Layout:
-        """The layout of the weights."""
+        """The layout of the dataset's weights, numbered or not."""
         return self._dataset.spec.layout
 
     @property
@@ -191,6 +197,12 @@ class BlockStore:
         before = self._finish.copy()
         self._finish.means = np.asarray(means)
         self._change(self._finish.impute, before)
+
+    def renumber(self, numbers: np.ndarray) -> None:
+        """Replace each code ``j`` by ``numbers[j]``, in every block, now and when it is encoded again; once."""
+        before = self._finish.copy()
+        self._finish.numbers = numbers
+        self._change(self._finish.renumber, before)
 
     def _change(self, change: Callable[[Block], Block], before: Finish) -> None:
         """Change the blocks that are kept; one whose file is gone is first made again as it was ``before``."""

@@ -76,10 +76,11 @@ def label_map(mapping: Mapping[Any, float], labels: LabelStatistics, codes: Labe
 
 @dataclass
 class Finish:
-    """What is done to blocks after the statistics are known: labels mapped, missing values imputed."""
+    """What is done to blocks after all ranks' rows are known: labels mapped, missing values imputed, weights renumbered."""
 
     labels: LabelMap | None = None
     means: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     def copy(self) -> "Finish":
         """What is done so far."""
@@ -87,7 +88,7 @@ class Finish:
 
     def __call__(self, block: Block) -> Block:
         """Finish a block that comes from the encoder."""
-        return self.impute(self.relabel(block))
+        return self.renumber(self.impute(self.relabel(block)))
 
     def set_labels(self, mapping: Mapping[Any, float] | None, labels: LabelStatistics, encoder: Encoder) -> None:
         """Set what labels become; only once, because blocks do not keep the labels they had."""
@@ -101,6 +102,10 @@ class Finish:
     def relabel(self, block: Block) -> Block:
         """Map the labels of a block."""
         return block if self.labels is None else replace(block, label=self.labels(block.label))
+
+    def renumber(self, block: Block) -> Block:
+        """Replace each code by ``numbers[code]``."""
+        return block if self.numbers is None else replace(block, codes=self.numbers[block.codes])
 
     def impute(self, block: Block) -> Block:
         """Fill in what is missing; the block given is not changed."""

@@ -19,26 +19,32 @@ _njit: Any = njit
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
-def _cached(**options: Any):
-    def decorate(function):
-        dispatcher = _njit(**_OPTIONS, **options)(function)
-        dispatcher._cache = make_cache(function)
-        return dispatcher
-
-    return decorate
+def _cached(function, **options: Any):
+    dispatcher = _njit(**_OPTIONS, **options)(function)
+    dispatcher._cache = make_cache(function)
+    return dispatcher
 
 
-compiled = _cached(_nrt=False)
-"""A kernel: called from Python and from other kernels."""
+def compiled(function):
+    """Compile a kernel: called from Python and from other kernels."""
+    return _cached(function, _nrt=False)
 
-helper = _cached(_nrt=False, no_cpython_wrapper=True)
-"""A part of kernels, which Python cannot call: unpacking its arguments would be half of its compilation."""
 
-allocating = _cached(_nrt=True)
-"""A kernel that makes an array, or calls a function of numpy that does."""
+def helper(function):
+    """Compile a part of kernels, which Python cannot call: unpacking its arguments would be half of its compilation."""
+    return _cached(function, _nrt=False, no_cpython_wrapper=True)
 
-inlined = _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, forceinline=True)
-"""A part of inner loops, always merged into the caller's machine code."""
 
-spliced = _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, inline="always")
-"""A part that is merged before types are known, and so may return an array; costs its caller's compilation a copy."""
+def allocating(function):
+    """Compile a kernel that makes an array, or calls a function of numpy that does."""
+    return _cached(function, _nrt=True)
+
+
+def inlined(function):
+    """Compile a part of inner loops, always merged into the caller's machine code."""
+    return _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, forceinline=True)(function)
+
+
+def spliced(function):
+    """Compile a part that is merged before types are known, and so may return an array; costs its caller's compilation a copy."""
+    return _njit(**_OPTIONS, _nrt=False, no_cpython_wrapper=True, inline="always")(function)

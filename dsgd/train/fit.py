@@ -12,6 +12,7 @@ from ..transport.keys import FitKeys
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
 from .task import FitTask, RankResult
+from .used_weights import widen
 
 _START_DEADLINE = 120.0
 _LABEL_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
@@ -84,7 +85,7 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
 
 def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedLinear:
     """The model from rank 0's answer."""
-    meta, arrays = result.meta, result.arrays
+    meta, arrays = result.meta, widen(result.arrays, dataset.spec.layout)
     spec = dataset.spec if meta["means"] is None else dataset.spec.with_means(meta["means"])
     classes = None
     if meta["classes"] is not None:

@@ -48,35 +48,43 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 class _Limits:
-    """Limits of this process's BLAS threads, shared by concurrent users: the last restores what the first found."""
+    """Limits of this process's BLAS threads: the lowest that anyone holds, and at the end what the first one found."""
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._users = 0
-        self._limits: threadpool_limits | None = None
+        self._held: list[int] = []
+        self._found: threadpool_limits | None = None
 
     @contextlib.contextmanager
     def hold(self, threads: int) -> Iterator[None]:
         with self._lock:
-            if self._users == 0:
-                self._limits = threadpool_limits(limits=threads)
-            self._users += 1
+            self._held.append(threads)
+            self._apply()
+        # OpenMP keeps this number for each thread of the process, so it is set in the one that will work.
+        own = threadpool_limits(limits=threads, user_api="openmp")
         try:
             yield
         finally:
+            own.restore_original_limits()
             with self._lock:
-                self._users -= 1
-                if self._users == 0 and self._limits is not None:
-                    self._limits.restore_original_limits()
-                    self._limits = None
+                self._held.remove(threads)
+                self._apply()
+
+    def _apply(self) -> None:
+        if self._held:
+            limits = threadpool_limits(limits=min(self._held), user_api="blas")
+            self._found = self._found or limits
+        elif self._found is not None:
+            self._found.restore_original_limits()
+            self._found = None
 
 
 _limits = _Limits()
 
 
 def limit_threads(threads: int) -> contextlib.AbstractContextManager[None]:
-    """Hold this process's BLAS libraries to ``threads`` threads for a while.
+    """Hold BLAS in this process, and OpenMP in the calling thread, to ``threads`` threads for a while.
 
-    Ranks that share a process share the limit: the first one's is in force until the last one leaves.
+    Ranks that share a process share its BLAS: the lowest limit is in force until its holder leaves.
     """
     return _limits.hold(threads)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data.dataset import require_rows
 from ..data.label_statistics import LabelStatistics
+from ..data.layout import Layout
 from ..data.spec import FeatureSpec
 from ..data.statistics import Statistics
 from ..errors import ConfigError, DataError
@@ -44,7 +45,9 @@ class Plan:
     missing_means: np.ndarray | None
 
 
-def make_plan(config: FitConfig, spec: FeatureSpec, statistics: Statistics, classes=None) -> Plan:
+def make_plan(
+    config: FitConfig, spec: FeatureSpec, statistics: Statistics, classes=None, layout: Layout | None = None
+) -> Plan:
     """Resolve everything that depends on the data.
 
     Parameters
@@ -55,6 +58,8 @@ def make_plan(config: FitConfig, spec: FeatureSpec, statistics: Statistics, clas
         Merged over all ranks.
     classes : array-like, optional
         All classes that there can be.
+    layout : Layout, optional
+        Of the numbered weights, if they are; otherwise that of ``spec``.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def make_plan(config: FitConfig, spec: FeatureSpec, statistics: Statistics, clas
     problem = Problem(
         loss=loss,
         outputs=outputs,
-        layout=spec.layout,
+        layout=layout or spec.layout,
         frame=_frame(config, spec, statistics, dtype),
         dtype=dtype,
         l1=l1,

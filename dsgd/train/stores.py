@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.numbering import Numbering
 from ..data.sources import open_store
 from ..errors import ConfigError
 from ..objective.problem import Problem
@@ -18,10 +19,16 @@ from .task import FitTask, RankResult
 _BLOCK_SHARE = 0.4
 
 
-def open_stores(context: RankContext, task: FitTask, stack: contextlib.ExitStack) -> tuple[Any, Any]:
-    """The rank's training rows and validation rows (or None), encoded."""
+def open_stores(
+    context: RankContext, task: FitTask, stack: contextlib.ExitStack, numbering: Numbering | None = None
+) -> tuple[Any, Any]:
+    """The rank's training rows and validation rows (or None), encoded, and their weights numbered."""
     config = task.config
-    options: dict[str, Any] = {"dtype": np.dtype(config.dtype), "threads": config.threads_per_worker}
+    options: dict[str, Any] = {
+        "dtype": np.dtype(config.dtype),
+        "threads": config.threads_per_worker,
+        "numbering": numbering,
+    }
     if config.memory_limit is not None:
         options["memory_bytes"] = int(config.memory_limit * _BLOCK_SHARE)
     if config.cache_bytes is not None:
@@ -56,10 +63,14 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
     return standardised_scale(problem, coef, np.asarray(initial["intercept"]))
 
 
-def pack_result(plan: Plan, params: np.ndarray, state: dict[str, Any], progress: Progress) -> bytes:
-    """Rank 0's answer."""
+def pack_result(
+    plan: Plan, params: np.ndarray, state: dict[str, Any], progress: Progress, positions: np.ndarray | None = None
+) -> bytes:
+    """Rank 0's answer; ``positions`` are those of numbered weights."""
     coef, intercept = original_scale(plan.problem, params)
     arrays = {"coef": coef, "intercept": intercept}
+    if positions is not None:
+        arrays["positions"] = positions
     for name in ("first", "second"):
         if state.get(name) is not None:
             arrays[f"state_{name}"] = state[name]

@@ -27,6 +27,7 @@ from .stepwise import Stepwise
 from .stores import initial_params, open_stores, pack_result, prepare_labels
 from .svrg import SVRG
 from .task import FitTask
+from .used_weights import agree, make_numbering, narrow
 from .whitened import WhitenedAverage, WhitenedSVRG
 from .whitening import MOST_FEATURES, Whitener, null_intercept, whitened_batch
 
@@ -70,9 +71,17 @@ class Rank:
 
     def __init__(self, context: RankContext, task: FitTask, collective: Collective, stack: contextlib.ExitStack):
         self.context, self.task, self.config, self.collective = context, task, task.config, collective
-        store, held_out = open_stores(context, task, stack)
+        spec, numbering = task.dataset.spec, make_numbering(task)
+        store, held_out = open_stores(context, task, stack, numbering)
         statistics = self._merged(store.statistics)
-        self.plan = make_plan(self.config, task.dataset.spec, statistics, task.classes)
+        self.initial, layout, self.positions = task.initial, spec.layout, None
+        if numbering is not None:
+            numbering = agree(numbering, layout, task.initial, collective, (store, held_out))
+            self.positions = numbering.positions
+            if task.initial is not None:
+                self.initial = narrow(task.initial, layout, self.positions)
+            layout = numbering.layout
+        self.plan = make_plan(self.config, spec, statistics, task.classes, layout)
         prepare_labels(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
@@ -111,7 +120,7 @@ class Rank:
             params = self.progress.best
         if self.context.rank != 0:
             return b""
-        return pack_result(self.plan, params, state, self.progress)
+        return pack_result(self.plan, params, state, self.progress, self.positions)
 
     def _merged(self, own: Statistics) -> Statistics:
         payloads = self.collective.allgather(own.to_bytes())
@@ -143,13 +152,12 @@ class Rank:
         )
 
     def _initial(self) -> np.ndarray:
-        initial = self.task.initial
-        if initial is None:
+        if self.initial is None:
             return np.zeros(self.problem.size, self.problem.dtype)
-        return initial_params(self.problem, initial)
+        return initial_params(self.problem, self.initial)
 
     def _initial_state(self) -> dict[str, Any]:
-        state = (self.task.initial or {}).get("state") or {}
+        state = (self.initial or {}).get("state") or {}
         return dict(state)
 
     def _train(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
@@ -174,7 +182,7 @@ class Rank:
         batch = whitened_batch(len(active), self.rows) if automatic else int(self.config.batch_size)
         sample = self.field.sample(active)
         whitener = Whitener(sample, self.problem, active, batch, self.plan.statistics.label.mean)
-        if self.task.initial is None and self.problem.intercept:
+        if self.initial is None and self.problem.intercept:
             params[-self.problem.outputs :] = null_intercept(self.problem.loss, sample)
         # The smoothness is that of the coordinates, epoch by epoch.
         recipe = self._recipe(self.config.optimizer, batch, 1.0)

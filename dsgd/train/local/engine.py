@@ -85,10 +85,10 @@ class LocalEngine:
             where = {"host": "127.0.0.1", "machine": place.machine(), "scratch": scratch, "threads": threads}
             if size == 1 and self._threads is None:
                 return run_alone(function, payloads[0], on_report, **where)
-            with place.limit_threads(threads):
-                if size == 1:
-                    return run_alone(function, payloads[0], on_report, **where)
+            if size > 1:
                 return run_threads(function, payloads, deadline, on_report, **where)
+            with place.limit_threads(threads):
+                return run_alone(function, payloads[0], on_report, **where)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -105,8 +105,7 @@ class LocalEngine:
         threads = self._threads or max(1, self.slots() // workers)
         task = functools.partial(_leaf, function, size=len(payloads), scratch=self._keep, threads=threads)
         pool = _in_processes if self._processes else _in_threads
-        with place.limit_threads(threads):
-            outcomes = pool(task, payloads, workers)
+        outcomes = pool(task, payloads, workers)
         for groups in shape:
             outcomes = [ranks.fold(combine, outcomes[start:stop]) for start, stop in groups]
         return ranks.results(outcomes)[0]
@@ -141,7 +140,8 @@ def _leaf(function: str, index: int, payload: Any, size: int, scratch: str, thre
         allgather=no_gang,
         threads=threads,
     )
-    return ranks.run(index, function, context, payload)
+    with place.limit_threads(threads):
+        return ranks.run(index, function, context, payload)
 
 
 def _in_threads(task: Callable[..., bytes | Failure], payloads: Sequence[Any], workers: int) -> list[bytes | Failure]:

@@ -13,6 +13,7 @@ from typing import Any
 from ...errors import WorkerLost
 from .. import rank as ranks
 from ..engine import RankContext
+from ..place import limit_threads
 from ..rank import Failure
 
 # Seconds that ranks of a fallen gang are given to notice; after that they are left to end by themselves.
@@ -85,25 +86,29 @@ def run_threads(
     payloads: Sequence[Any],
     deadline: float,
     on_report: Callable[[dict], None],
+    *,
+    threads: int,
     **place: Any,
 ) -> list[bytes]:
     """Run one rank a payload, each in a thread; reports and results are handled in the calling thread."""
     gang = Gang(len(payloads), deadline)
 
     def body(rank: int) -> None:
-        gang.inbox.put(("end", rank, ranks.run(rank, function, gang.member(rank, **place), payloads[rank])))
+        with limit_threads(threads):
+            outcome = ranks.run(rank, function, gang.member(rank, threads=threads, **place), payloads[rank])
+        gang.inbox.put(("end", rank, outcome))
 
-    threads = [
+    bodies = [
         threading.Thread(target=body, args=(rank,), name=f"dsgd-rank-{rank}", daemon=True) for rank in range(gang.size)
     ]
-    for thread in threads:
+    for thread in bodies:
         thread.start()
     try:
         outcomes = _drain(gang, on_report)
     finally:
         gang.fall()  # Also on an interrupt, or an error of on_report; harmless when all have ended.
         limit = time.monotonic() + _FALL
-        for thread in threads:
+        for thread in bodies:
             thread.join(max(0.0, limit - time.monotonic()))
     return ranks.results(outcomes)
 
