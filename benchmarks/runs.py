@@ -26,11 +26,11 @@ def dense_epoch(rows: int, rounds: int) -> dict:
     from .peers import scikit
 
     X, y = data.load_dense(rows, "train")
-    store = epochs.dense_store(X, y)
+    store, layout = epochs.dense_store(X, y)
     sides = {
-        "in_order": lambda: epochs.epoch(store, None, online=False),
+        "in_order": lambda: epochs.epoch(store, layout, None, online=False),
         "numpy_sum": lambda: scikit.read_bandwidth(X),
-        "shuffled": lambda: epochs.epoch(store, epoch_order(0, 0), online=False),
+        "shuffled": lambda: epochs.epoch(store, layout, epoch_order(0, 0), online=False),
         "scikit_learn": lambda: scikit.sgd_epoch(X, y),
     }
     for compiles in ("in_order", "shuffled"):
@@ -49,16 +49,18 @@ def click_epoch(rows: int, rounds: int) -> dict:
     X, y = click.load_csr(rows, "train")
     cache = vowpal.cache_file(train, f"click-{rows}-vw")
     order = epoch_order(0, 0)
-    with tempfile.TemporaryDirectory() as scratch, epochs.parquet_store(train, scratch) as store:
-        sides = {
-            "online": lambda: epochs.epoch(store, order, online=True),
-            "mini_batch": lambda: epochs.epoch(store, order, online=False),
-            "vowpal_wabbit": lambda: vowpal.cache_pass(cache),
-            "scikit_learn": lambda: scikit.sgd_epoch(X, y),
-        }
-        for compiles in ("online", "mini_batch"):
-            sides[compiles]()
-        return _result(sides, rounds, store.rows)
+    with tempfile.TemporaryDirectory() as scratch:
+        store, layout = epochs.parquet_store(train, scratch)
+        with store:
+            sides = {
+                "online": lambda: epochs.epoch(store, layout, order, online=True),
+                "mini_batch": lambda: epochs.epoch(store, layout, order, online=False),
+                "vowpal_wabbit": lambda: vowpal.cache_pass(cache),
+                "scikit_learn": lambda: scikit.sgd_epoch(X, y),
+            }
+            for compiles in ("online", "mini_batch"):
+                sides[compiles]()
+            return _result(sides, rounds, store.rows)
 
 
 def cold(rows: int, rounds: int) -> dict:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dsgd.data import Block, EpochOrder, as_dataset, open_store, read_parquet
+from dsgd.data import Block, EpochOrder, Layout, Numbering, as_dataset, open_store, read_parquet
 from dsgd.kernels.online import online_pass
 from dsgd.kernels.rows import Frame, Rows
 from dsgd.kernels.scratch import make_scratch
@@ -27,19 +27,20 @@ SIGNS = {0: -1.0, 1: 1.0}
 
 
 def dense_store(X: np.ndarray, y: np.ndarray):
-    """The user's arrays as a store, labels as -1 and +1."""
+    """The user's arrays as a store, labels as -1 and +1, and its layout."""
     dataset = as_dataset(X, y)
     store = open_store(dataset, dataset.splits(), "")
     store.relabel(SIGNS)
-    return store
+    return store, store.layout
 
 
 def parquet_store(path, directory, *, seed: int | None = 0):
-    """The Parquet files of ``path`` encoded into a store, labels as -1 and +1."""
+    """The Parquet files of ``path`` encoded into a store, weights numbered as in training, and its layout."""
     dataset = read_parquet(str(path), label="label")
-    store = open_store(dataset, dataset.splits(), str(directory), seed=seed)
+    numbering = Numbering(dataset.spec.layout)
+    store = open_store(dataset, dataset.splits(), str(directory), seed=seed, numbering=numbering)
     store.relabel(SIGNS)
-    return store
+    return store, numbering.layout
 
 
 class Loop:
@@ -47,7 +48,7 @@ class Loop:
 
     Parameters
     ----------
-    store : a dsgd store
+    layout : Layout
     online : bool
         One AdaGrad step a row; otherwise mini-batches of ``batch`` rows: of AdaGrad, touched weights only, when the data has
         categories, of SGD when all of it is dense.
@@ -55,8 +56,8 @@ class Loop:
     rate : float
     """
 
-    def __init__(self, store, *, online: bool, batch: int = 1024, rate: float = 0.1):
-        self.layout, self.online = store.layout, online
+    def __init__(self, layout: Layout, *, online: bool, batch: int = 1024, rate: float = 0.1):
+        self.layout, self.online = layout, online
         row_bytes = 4 * (self.layout.dense + self.layout.codes)
         self.run = min(max(RUN_BYTES // row_bytes, 1), batch)
         self.run = 1 << (self.run.bit_length() - 1)
@@ -98,9 +99,9 @@ class Loop:
         return loss
 
 
-def epoch(store, order: EpochOrder | None, **options: Any) -> Sample:
+def epoch(store, layout: Layout, order: EpochOrder | None, **options: Any) -> Sample:
     """Time one epoch of a fresh :class:`Loop`."""
-    loop = Loop(store, **options)
+    loop = Loop(layout, **options)
     loop.params.fill(0)  # has the system hand over the pages before the clock starts, as a second epoch finds them
     loop.grad.fill(0)
     if loop.first is not None:
@@ -115,8 +116,8 @@ def cold_epoch(path, directory) -> Sample:
     """Time everything from the Parquet files to the end of the first online epoch."""
     clock = Stopwatch()
     with clock.running():
-        store = parquet_store(path, directory)
+        store, layout = parquet_store(path, directory)
         with store:
-            loop = Loop(store, online=True)
+            loop = Loop(layout, online=True)
             total = loop.epoch(store.keyed_blocks(), None)
     return Sample(clock.seconds, detail={"progressive_loss": total / loop.step})
