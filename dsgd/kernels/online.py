@@ -4,9 +4,12 @@ A row's weights are brought up to date, scored, and stepped with the slope of th
 cache for all three; there is no gradient buffer. It is ``local_steps`` with mini-batches of one row, for one output and
 sparse updates, and gives the same weights up to rounding.
 
-The weights of a row's codes, and their state, are gathered into short arrays, worked on there, and put back. Scattered as
-they are in memory, every square root and division would be one of its own; side by side, a vector instruction does
-sixteen. A row's codes are all different, because every column owns a range of weights of its own.
+A row's weights and their state are gathered into short arrays, worked on there, and put back. Scattered as they are in memory,
+every square root and division would be one of its own; side by side, a vector instruction does sixteen. A row's codes are all
+different, because every column owns a range of weights of its own. Of the arrays, ``lanes`` of shape (5, lanes), rows 0 to 2 are
+weight, first and second state, 3 is the time since the penalty was last taken, and 4 the value of the feature: 1 for a
+code. The codes come first, padded to whole vectors, then the dense columns, which stay where they are from row to row. What
+pads has the value 0 and a weight of 0, which every rule leaves as it is.
 """
 
 import numpy as np
@@ -17,13 +20,41 @@ from .prefetch import AHEAD, prefetch
 from .protocols import loss_gradient, loss_value, rule_settle, rule_update, schedule_rate
 from .rows import codes_of
 
+# Numbers that one vector instruction takes, at most.
+LANES = 16
+
+
+@inlined
+def prepare_lanes(codes, dense, padded, params, first, second, lanes):
+    """Clear the lanes, set the values of ``codes`` codes, and take in the dense weights."""
+    for q in range(lanes.shape[1]):
+        for k in range(4):
+            lanes[k, q] = 0
+        lanes[4, q] = 1 if q < codes else 0
+    for j in range(dense):
+        lanes[0, padded + j] = params[j]
+        if first is not None:
+            lanes[1, padded + j] = first[j]
+        if second is not None:
+            lanes[2, padded + j] = second[j]
+
+
+@inlined
+def put_back_dense(dense, padded, params, first, second, lanes):
+    """Put the dense weights and their state back where they came from."""
+    for j in range(dense):
+        params[j] = lanes[0, padded + j]
+        if first is not None:
+            first[j] = lanes[1, padded + j]
+        if second is not None:
+            second[j] = lanes[2, padded + j]
+
 
 @inlined
 def gather(codes, at, params, first, second, last, clock, rate, now, lanes):
-    """Copy weights, state and resting time of row ``at`` of ``codes`` to ``lanes``; the rest is padded with zeros."""
+    """Copy weights, state and resting time of row ``at`` of ``codes`` to ``lanes``."""
     kind = params.dtype.type
-    width = codes.shape[1]
-    for q in range(width):
+    for q in range(codes.shape[1]):
         j = codes[at, q]
         lanes[0, q] = params[j]
         if first is not None:
@@ -33,9 +64,6 @@ def gather(codes, at, params, first, second, last, clock, rate, now, lanes):
         if last is not None:
             # Without a clock the rate is constant, and a look into a long table is saved.
             lanes[3, q] = kind(clock[now] - clock[last[j]]) if clock is not None else rate * kind(now - last[j])
-    for q in range(width, lanes.shape[1]):
-        for k in range(4):
-            lanes[k, q] = 0
 
 
 @inlined
@@ -69,9 +97,9 @@ def fetch_entries_ahead(indptr, indices, i, params, first, second, last):
 
 
 @inlined
-def settle_lanes(rule, lanes, step, l1, l2):
-    """Bring the penalty of every lane up to date."""
-    for q in range(lanes.shape[1]):
+def settle_lanes(rule, padded, lanes, step, l1, l2):
+    """Bring the penalty of the codes' lanes up to date."""
+    for q in range(padded):
         lanes[0, q] = rule_settle(rule, lanes[0, q], lanes[1, q], lanes[2, q], lanes[3, q], step, l1, l2)
 
 
@@ -80,7 +108,7 @@ def step_lanes(rule, lanes, slope, rate, step, l1, l2):
     """One step of every lane."""
     for q in range(lanes.shape[1]):
         lanes[0, q], lanes[1, q], lanes[2, q] = rule_update(
-            rule, lanes[0, q], lanes[1, q], lanes[2, q], slope, rate, step, l1, l2
+            rule, lanes[0, q], lanes[1, q], lanes[2, q], slope * lanes[4, q], rate, step, l1, l2
         )
 
 
@@ -122,12 +150,14 @@ def online_pass(
     center, scale, lanes = frame.center, frame.scale, scratch.lanes
     width = dense.shape[1]
     intercept = params.size - 1
+    many = rows.codes.shape[1] + frame.cross_start.size
+    padded = (many + LANES - 1) // LANES * LANES
+    prepare_lanes(many, width, padded, params, first, second, lanes)
     loss_sum = 0.0
     for r in range(starts.size):
         start = starts[r]
         stop = min(start + run, label.size)
         codes = codes_of(rows, frame, start, stop, scratch.codes)
-        coded = codes.shape[1] > 0
         for i in range(start, stop):
             rate = kind(schedule_rate(schedule, step))
             score = params[intercept]
@@ -137,14 +167,14 @@ def online_pass(
                 z = dense[i, j]
                 if scale.size:
                     z = (z - center[j]) * scale[j]
-                score += params[j] * z
-            if coded:
+                lanes[4, padded + j] = z
+            if many > 0:
                 fetch_ahead(codes, i - start, params, first, second, last)
                 gather(codes, i - start, params, first, second, last, clock, rate, step - base, lanes)
                 if last is not None:
-                    settle_lanes(rule, lanes, step, l1, l2)
-                for q in range(lanes.shape[1]):
-                    score += lanes[0, q]
+                    settle_lanes(rule, padded, lanes, step, l1, l2)
+            for q in range(lanes.shape[1]):
+                score += lanes[0, q] * lanes[4, q]
             if indptr.size > 1:
                 fetch_entries_ahead(indptr, indices, i, params, first, second, last)
                 for e in range(indptr[i], indptr[i + 1]):
@@ -158,13 +188,8 @@ def online_pass(
             loss_sum += weight * loss_value(loss, score, label[i])
             slope = kind(weight * loss_gradient(loss, score, label[i]))
             step += 1
-            for j in range(width):
-                z = dense[i, j]
-                if scale.size:
-                    z = (z - center[j]) * scale[j]
-                step_coordinate(rule, params, first, second, j, slope * z, rate, step, l1, l2)
-            if coded:
-                step_lanes(rule, lanes, slope, rate, step, l1, l2)
+            step_lanes(rule, lanes, slope, rate, step, l1, l2)
+            if many > 0:
                 scatter(codes, i - start, params, first, second, last, step - base, lanes)
             if indptr.size > 1:
                 for e in range(indptr[i], indptr[i + 1]):
@@ -174,4 +199,5 @@ def online_pass(
                         last[j] = step - base
             if penalty.intercept:
                 step_coordinate(rule, params, first, second, intercept, slope, rate, step, zero, zero)
+    put_back_dense(width, padded, params, first, second, lanes)
     return loss_sum, step

@@ -2,10 +2,8 @@
 
 import numpy as np
 
+from .online import LANES
 from .steps import Scratch
-
-# Coordinates that one vector instruction takes, at most; the lists of a row's coordinates are padded to a multiple.
-LANES = 16
 
 
 def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> Scratch:
@@ -18,7 +16,7 @@ def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> S
     """
     positions = np.zeros((run, codes), np.int32)
     if outputs == 1:
-        lanes = np.zeros((4, -(-codes // LANES) * LANES), dtype)
+        lanes = np.zeros((5, sum(-(-count // LANES) * LANES for count in (codes, dense))), dtype)
         scores, slopes, folded, anchored = (np.zeros(size, dtype) for size in (run, run, dense, dense))
         return Scratch(positions, scores, slopes, folded, anchored, lanes=lanes)
     # The intercepts are the last row of the folded weights.

@@ -22,8 +22,8 @@ from .rows import codes_of, fetch_run, fold, pull_back_run, scores_of_run, unfol
 class Scratch(NamedTuple):
     """Buffers of one thread: (run, c + m) int32, (run,), (run,), (p,) and (p,).
 
-    For k outputs: (run, k), (run, k), (p + 1, k), (p + 1, k), and ``product`` (p, k). ``lanes`` is (4, c + m rounded up), for the
-    coordinates of one row.
+    For k outputs: (run, k), (run, k), (p + 1, k), (p + 1, k), and ``product`` (p, k). ``lanes`` is for the
+    coordinates of one row; see :mod:`dsgd.kernels.online`.
     """
 
     codes: Any
