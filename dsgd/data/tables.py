@@ -55,6 +55,12 @@ class TableDataset(Dataset):
     def __repr__(self):
         return f"TableDataset({self.table.num_rows} rows, {self.roles})"
 
+    def __copy__(self):
+        """The same table: copies are not to go through ``__getstate__``, which writes all rows out."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def __getstate__(self):
         """The rows in Arrow's stream format: pickle would take along all rows of which the table is a slice."""
         sink = pa.BufferOutputStream()

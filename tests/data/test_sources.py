@@ -169,3 +169,13 @@ def test_what_stands_beside_a_matrix_is_checked(role):
     dataset = as_dataset(np.eye(3), **{role: values})
     with pytest.raises(DataError, match=rf"'{role}' is nan in row 2 of the data in memory"):
         block_of(dataset)
+
+
+def test_a_part_of_a_table_shares_its_buffers(trips):
+    dataset = as_dataset(trips, "late")
+    part, _ = dataset.only(dataset.splits())
+    other = dataset.with_spec(dataset.spec)
+    for copied in (part, other):
+        for name in trips.column_names:
+            ours, theirs = (table.column(name).chunk(0).buffers()[1].address for table in (copied.table, dataset.table))
+            assert ours == theirs
