@@ -79,7 +79,7 @@ class FedDataset(Dataset):
         if not os.path.exists(path):
             return
         where, first = f"partition {split.index} of the DataFrame", 0
-        with pa.memory_map(path) as file, pa.ipc.open_stream(file) as reader:
+        with pa.OSFile(path) as file, pa.ipc.open_stream(file) as reader:  # mapped pages would stay resident
             for batch in gathered(reader, batch_rows):
                 yield self._chosen(batch), Where(where, first)
                 first += batch.num_rows

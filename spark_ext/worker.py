@@ -100,8 +100,15 @@ def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext
             scratch=meeting.directory,
             allgather=meeting.allgather,
             threads=threads,
+            memory=_memory(),
         )
         return ranks.find(orders.function)(context, payload())
+
+
+def _memory() -> int | None:
+    """Bytes that this Python worker may have, where spark.executor.pyspark.memory bounds them; a tenth is left free."""
+    megabytes = int(os.environ.get("PYSPARK_EXECUTOR_MEMORY_MB", "-1"))
+    return (megabytes << 20) * 9 // 10 if megabytes > 0 else None
 
 
 def _payload(orders: Orders, position: int, batches: Iterator[pa.RecordBatch]) -> Callable[[], Any]:
@@ -140,6 +147,7 @@ def be_leaf(orders: Orders, payload: Callable[[], Any], index: int) -> bytes:
         scratch=directory,
         allgather=no_gang,
         threads=threads,
+        memory=_memory(),
     )
     with place.limit_threads(threads):
         return ranks.find(orders.function)(context, payload())

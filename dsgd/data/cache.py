@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ConfigError
 from .arrays import Mapped, write_file
 from .block import Block
+from .memory import resident
 
 
 @dataclass
@@ -42,14 +43,15 @@ class Kept:
 class BlockCache:
     """Blocks in memory up to ``memory_bytes``, then in files below ``directory`` up to ``cache_bytes``.
 
-    A file's pages are given back when its block is done with, so that they do not count as resident memory, and the files
-    go when the cache is closed or collected.
+    With a ``memory_limit``, a block stays in memory only while the process, whatever else is in it, has no more than so many
+    bytes resident. A file's pages are given back when its block is done with, so that they do not count as resident memory,
+    and the files go when the cache is closed or collected.
     """
 
-    def __init__(self, directory: str, memory_bytes: int, cache_bytes: int | None):
+    def __init__(self, directory: str, memory_bytes: int, cache_bytes: int | None, memory_limit: int | None = None):
         os.makedirs(directory, exist_ok=True)
         self.directory = tempfile.mkdtemp(prefix="blocks-", dir=directory)
-        self._memory_left: float = memory_bytes
+        self._memory_left, self._memory_limit = memory_bytes, memory_limit
         self._disk_left = np.inf if cache_bytes is None else cache_bytes
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
 
@@ -66,13 +68,17 @@ class BlockCache:
     def put(self, name: str, number: int, block: Block) -> Kept:
         """Keep a block where there is room; ``name`` becomes its file's name."""
         kept = Kept(number, block.rows)
-        if block.nbytes <= self._memory_left:
+        if block.nbytes <= self._memory_left and self._has_room():
             self._memory_left -= block.nbytes
             kept.block = block
         elif block.nbytes <= self._disk_left:
             kept.path = os.path.join(self.directory, name)
             self._disk_left -= self.write(kept.path, block)
         return kept
+
+    def _has_room(self) -> bool:
+        """Whether the process is within its limit, the new block being resident already."""
+        return self._memory_limit is None or resident() <= self._memory_limit
 
     def write(self, path: str, block: Block) -> int:
         """Write a block's file, whole or not at all, and return its bytes.

@@ -98,8 +98,11 @@ class Dataset(ABC):
     ) -> Iterator[Block]:
         """Yield a split's rows encoded, at most ``batch_rows`` at a time, each block's rows permuted by ``shuffle``."""
         for batch, where in self.read_located(split, batch_rows, threads):
-            if batch.num_rows:
-                yield encoder(batch, where, shuffle)
+            block = encoder(batch, where, shuffle) if batch.num_rows else None
+            del batch  # so that it is not in memory while the block is used and the next batch is made
+            if block is not None:
+                yield block
+            del block
 
     def shares(self, size: int) -> list[list[Split]]:
         """Share the splits out among ranks: by :func:`assign`, unless the dataset knows a rank that is nearer to its rows."""

@@ -220,10 +220,11 @@ class ParquetDataset(Dataset):
         end = begin + split.rows
         for batch in self._row_group(split, names, batch_rows, threads):
             low, high = max(row, begin), min(row + batch.num_rows, end)
+            first, row = row, row + batch.num_rows
             if low < high:
-                wanted = self._with_partition(batch.slice(low - row, high - low), partition)
-                yield self._filtered(wanted, Where(split.path, low))
-            row += batch.num_rows
+                held = [self._with_partition(batch.slice(low - first, high - low), partition)]
+                del batch  # no generator on the way keeps a batch in memory while the next one is decoded
+                yield self._filtered(held.pop(), Where(split.path, low))
             if row >= end:
                 break
 

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 from ..errors import DataError
 from .resolve import is_category, is_number, is_text, is_vector
 
-# The columns of a row group above this size (bytes, decompressed) are read through buffers, not whole.
+# A row group above this size (bytes, decompressed) is read through buffers, one for each column and all of them together of so
+# many bytes; a smaller one is read whole.
 _LARGE_ROW_GROUP = 64 << 20
-_BUFFER = 1 << 20
+_BUFFERS, _LEAST_BUFFER, _MOST_BUFFER = 16 << 20, 1 << 16, 1 << 20
 
 
 def open_parquet(
@@ -26,11 +27,13 @@ def open_parquet(
     try:
         metadata = pq.read_metadata(path, filesystem=filesystem)
         large = row_group is not None and metadata.row_group(row_group).total_byte_size > _LARGE_ROW_GROUP
+        buffer = min(_MOST_BUFFER, max(_LEAST_BUFFER, _BUFFERS // max(metadata.num_columns, 1)))
         return pq.ParquetFile(
             filesystem.open_input_file(path),
             metadata=metadata,
             read_dictionary=list(dictionaries),
-            buffer_size=_BUFFER if large else 0,
+            buffer_size=buffer if large else 0,
+            pre_buffer=not large,
         )
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error

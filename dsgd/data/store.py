@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ..errors import DataError
 from ..seeding import ROWS, generator
@@ -64,6 +65,8 @@ class BlockStore:
         Blocks to keep in memory.
     cache_bytes : int, optional
         Blocks to keep in files; without a limit by default.
+    memory_limit : int, optional
+        Resident bytes of the process beyond which no further block is kept in memory.
     threads : int
         Threads that may decode Parquet.
     touched : bool
@@ -94,6 +97,7 @@ class BlockStore:
         seed: int | None = 0,
         memory_bytes: int = MEMORY_BYTES,
         cache_bytes: int | None = None,
+        memory_limit: int | None = None,
         threads: int = 1,
         touched: bool = False,
         numbering: Numbering | None = None,
@@ -105,7 +109,7 @@ class BlockStore:
         self._seed, self._threads = seed, threads
         self._batch_rows = block_rows(dataset.spec.layout, np.dtype(dtype))
         self._finish = Finish()
-        self._cache = BlockCache(directory, memory_bytes, cache_bytes)
+        self._cache = BlockCache(directory, memory_bytes, cache_bytes, memory_limit)
         self._groups: list[_Group] = []
         try:
             self.statistics: Statistics = self._encode_all(splits, touched)
@@ -228,10 +232,11 @@ class BlockStore:
         options = (self._encoder, self._batch_rows, self._threads)
         if len(splits) == 1:
             yield from self._dataset.blocks(splits[0], *options, shuffle)
-            return
-        parts = [block for split in splits for block in self._dataset.blocks(split, *options)]
-        if parts:
-            yield concatenate(parts) if shuffle is None else join_shuffled(parts, shuffle)
+        else:
+            parts = [block for split in splits for block in self._dataset.blocks(split, *options)]
+            if parts:
+                yield concatenate(parts) if shuffle is None else join_shuffled(parts, shuffle)
+        pa.default_memory_pool().release_unused()  # what decoding has freed counts as resident until it is given back
 
     def _units(self) -> Iterator[tuple[_Group, list[Kept]]]:
         """What an order permutes: kept blocks one by one; those that were not kept as they come out of their group."""

@@ -31,6 +31,8 @@ class RankContext:
         ``report(record: dict) -> None``: best-effort, small, JSON-like messages to the driver while the rank runs.
     threads : int
         Threads this rank may use.
+    memory : int, optional
+        Resident bytes beyond which the engine begins to act against the rank's process, where it tells.
     fallen : callable
         ``fallen() -> bool``: True once another rank is known to have failed, where the engine can tell. Long
         waits between ranks should ask it, so that a gang falls at once and not at a deadline.
@@ -47,6 +49,7 @@ class RankContext:
     allgather: Callable[[bytes], list[bytes]]
     report: Callable[[dict], None] = field(default=lambda record: None)
     threads: int = 1
+    memory: int | None = None
     fallen: Callable[[], bool] = field(default=lambda: False)
 
 

@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
+from ..data.memory import resident
 from ..data.numbering import Numbering
 from ..data.sources import open_store
 from ..errors import ConfigError
 from ..objective.problem import Problem
+from .config import FitConfig
 from .engine import RankContext
 from .plan import Plan, original_scale, standardised_scale
 from .progress import Progress
 from .task import FitTask, RankResult
 
-# Of a worker's memory limit, the part that encoded blocks may take.
+# Of a worker's memory limit, the part that encoded blocks may take; and the bytes, beside vectors as long as the weights,
+# that training needs after its rows are encoded (a sample of them, a block in use, kernels that are compiled).
 _BLOCK_SHARE = 0.4
+_TRAINING_BYTES, _VECTORS = 160 << 20, 6
 
 
 def open_stores(
@@ -28,18 +32,40 @@ def open_stores(
         "dtype": np.dtype(config.dtype),
         "threads": config.threads_per_worker,
         "numbering": numbering,
+        **memory_options(context, config, task.dataset.spec.layout.size),
     }
-    if config.memory_limit is not None:
-        options["memory_bytes"] = int(config.memory_limit * _BLOCK_SHARE)
-    if config.cache_bytes is not None:
-        options["cache_bytes"] = config.cache_bytes
     os.makedirs(context.scratch, exist_ok=True)
     seed = config.seed if config.shuffle else None
-    store = stack.enter_context(open_store(task.dataset, task.splits, context.scratch, seed=seed, **options))
+    store: Any = stack.enter_context(open_store(task.dataset, task.splits, context.scratch, seed=seed, **options))
     if task.validation is None:
         return store, None
+    if config.cache_bytes is not None:
+        options["cache_bytes"] = max(0, config.cache_bytes - store.disk_bytes)
     held_out = open_store(task.validation, task.validation_splits, context.scratch, seed=None, **options)
     return store, stack.enter_context(held_out)
+
+
+def memory_options(context: RankContext, config: FitConfig, weights: int) -> dict[str, Any]:
+    """How much of the rows may be kept, for :func:`dsgd.data.sources.open_store`.
+
+    Raises
+    ------
+    ConfigError
+        When the process is beyond ``memory_limit`` before it has read a row.
+    """
+    options: dict[str, Any] = {} if config.cache_bytes is None else {"cache_bytes": config.cache_bytes}
+    limits = [limit for limit in (config.memory_limit, context.memory) if limit is not None]
+    if not limits:
+        return options
+    begun = resident()
+    if config.memory_limit is not None and begun > config.memory_limit:
+        raise ConfigError(
+            f"memory_limit={config.memory_limit:,} is less than the {begun:,} bytes that the process has resident before it "
+            "reads a row; allow more, or let the workers be processes of their own"
+        )
+    limit = min(limits)
+    training = _TRAINING_BYTES + _VECTORS * weights * np.dtype(config.dtype).itemsize
+    return options | {"memory_bytes": int(limit * _BLOCK_SHARE), "memory_limit": limit - training}
 
 
 def prepare_labels(plan: Plan, *stores: Any) -> None:

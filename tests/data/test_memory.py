@@ -69,7 +69,7 @@ def test_resident_memory_is_bounded(wide, tmp_path, cache):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     # What is in memory: the block in use, the one that is made, the batch it is made from, and what the allocators keep.
-    budget = 8 * BLOCK
+    budget = 9 * BLOCK
     assert found["rows"] == 3 * ROWS * FILES
     assert found["data"] > 3.5 * budget
     assert found["peak"] - found["before"] < budget
