@@ -169,9 +169,15 @@ class _Link:
             time.sleep(0.02)  # It still shows the previous meeting.
 
     def close(self) -> None:
-        """Let go of the queue: the scheduler forgets it when all ranks have."""
-        if self._inbox is not None:
-            self._inbox.close()
+        """Let go of the queue: the scheduler forgets it when all ranks have.
+
+        The driver removes the board, unless it is gone, or was quicker to give up than rank 0 was to write.
+        """
+        if self._inbox is None:
+            return
+        self._inbox.close()
+        if self._orders.rank == 0 and self.fallen():
+            distributed.Variable(meeting(self._orders.fit), client=distributed.get_client()).delete()
 
     def _patiently(self, get: Callable[..., Any], limit: float) -> Any:
         while True:
