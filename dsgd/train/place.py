@@ -5,9 +5,10 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # Read by the BLAS, OpenMP and numba runtimes when they are first loaded.
 THREAD_VARIABLES = (
@@ -48,31 +49,37 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 class _Limits:
-    """Limits of this process's BLAS threads: the lowest that anyone holds, and at the end what the first one found."""
+    """Limits of this process's BLAS: the lowest that anyone holds, and at the end what the first one found."""
 
     def __init__(self):
         self._lock = threading.Lock()
         self._held: list[int] = []
-        self._found: threadpool_limits | None = None
+        self._found: Any = None
 
     @contextlib.contextmanager
     def hold(self, threads: int) -> Iterator[None]:
-        with self._lock:
-            self._held.append(threads)
-            self._apply()
-        # OpenMP keeps this number for each thread of the process, so it is set in the one that will work.
-        own = threadpool_limits(limits=threads, user_api="openmp")
+        libraries = ThreadpoolController()
+        blas = libraries.select(user_api="blas")
+        # OpenMP and MKL keep the number for each thread of the process, so the one that will work sets it.
+        own = libraries.select(user_api="openmp", internal_api="mkl")
+        self._change(self._held.append, threads, blas)
         try:
-            yield
+            with own.limit(limits=threads):
+                yield
         finally:
-            own.restore_original_limits()
-            with self._lock:
-                self._held.remove(threads)
-                self._apply()
+            self._change(self._held.remove, threads, blas)
 
-    def _apply(self) -> None:
+    def _change(self, action: Callable[[int], None], threads: int, blas: ThreadpoolController) -> None:
+        with self._lock:
+            action(threads)
+            # threadpoolctl lets nobody else set OpenBLAS while the thread that did lives: so one that is gone at once.
+            passing = threading.Thread(target=self._apply, args=(blas,), name="dsgd-limits")
+            passing.start()
+            passing.join()
+
+    def _apply(self, blas: ThreadpoolController) -> None:
         if self._held:
-            limits = threadpool_limits(limits=min(self._held), user_api="blas")
+            limits = blas.limit(limits=min(self._held))
             self._found = self._found or limits
         elif self._found is not None:
             self._found.restore_original_limits()

@@ -8,7 +8,6 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..collectives import connect
 from ..collectives.base import Collective
@@ -16,6 +15,7 @@ from ..data.statistics import Statistics, merge
 from ..objective.passes import Pass
 from ..objective.problem import RUN_ROWS, Problem
 from ..objective.share import Share, longest_run
+from . import place
 from .engine import RankContext
 from .field import GangField
 from .newton import MOST_PARAMETERS, Newton
@@ -50,7 +50,7 @@ def run_rank(context: RankContext, task: FitTask) -> bytes:
     largest = min(_MAX_BUFFER, (layout.size + 2) * 8)
     with contextlib.ExitStack() as stack:
         # Ranks share the machine's cores: BLAS threads beyond a rank's own would only get in the way.
-        stack.enter_context(threadpool_limits(config.threads_per_worker))
+        stack.enter_context(place.limit_threads(config.threads_per_worker))
         collective = connect(
             context,
             "ring" if config.mode.topology == "engine" else config.mode.topology,

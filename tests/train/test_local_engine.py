@@ -51,6 +51,26 @@ def test_the_driver_gets_its_blas_threads_back():
     assert blas_threads() == before
 
 
+def test_the_lowest_limit_is_in_force_until_its_holder_leaves():
+    before = blas_threads()
+    with place.limit_threads(1):
+        assert set(blas_threads()) == {1}
+        with place.limit_threads(2):
+            assert min(blas_threads()) == 1
+    with place.limit_threads(2), place.limit_threads(1):
+        assert set(blas_threads()) == {1}
+    assert blas_threads() == before
+
+
+def test_openmp_is_limited_in_the_threads_of_the_ranks():
+    # A library of scikit-learn's brings OpenMP, which keeps the number of threads for each thread by itself.
+    from sklearn.utils import _openmp_helpers  # noqa: F401
+
+    assert "openmp" in {library["user_api"] for library in threadpool_info()}
+    found = LocalEngine(processes=False, threads=1).launch(SELF + "describe", [None] * 2)
+    assert [json.loads(record)["blas"] for record in found] == [1, 1]
+
+
 def test_ranks_share_the_cores_out():
     for processes in (False, True):
         (found, _) = LocalEngine(processes=processes).launch(SELF + "describe", [None] * 2)

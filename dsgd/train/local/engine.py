@@ -82,7 +82,12 @@ class LocalEngine:
         try:
             if processes:
                 return run_processes(function, payloads, deadline, on_report, scratch=scratch, threads=threads)
-            where = {"host": "127.0.0.1", "machine": place.machine(), "scratch": scratch, "threads": threads}
+            where: dict[str, Any] = {
+                "host": "127.0.0.1",
+                "machine": place.machine(),
+                "scratch": scratch,
+                "threads": threads,
+            }
             if size == 1 and self._threads is None:
                 return run_alone(function, payloads[0], on_report, **where)
             if size > 1:
