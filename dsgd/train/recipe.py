@@ -18,6 +18,8 @@ from .config import FitConfig
 from .stepsize import automatic_rate
 
 _BATCH, _LEAST_BATCH = 1024, 16
+# Weights beyond the dense ones from which on a row touches so few of them that it is worth a step of its own.
+_WIDE = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def resolved_batch(config: FitConfig, problem: Problem, rule: str, ranks: int) -
     if config.batch_size != "auto":
         return int(config.batch_size)
     layout = problem.layout
-    wide = layout.size - layout.dense > (1 << 14) and problem.outputs == 1 and rule in ("adagrad", "ftrl")
+    wide = layout.size - layout.dense > _WIDE and problem.outputs == 1 and rule in ("adagrad", "ftrl")
     return (
         1
         if wide and (ranks == 1 or config.mode.local_steps != 1)
