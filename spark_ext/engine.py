@@ -69,7 +69,7 @@ class SparkEngine:
         self._session: Session = wrap(session)
         self._turn_deadline = turn_deadline
         self._name = uuid.uuid4().hex
-        self._kept = False
+        self._leaves: dict[int, DataFrame] = {}
         self.feed: feed.Feed | None = None
 
     def slots(self) -> int:
@@ -101,7 +101,7 @@ class SparkEngine:
 
     def _gang(self, function: str, payloads: Sequence[Any], deadline: float) -> list[bytes]:
         fit = uuid.uuid4().hex
-        orders, frame = self._orders(fit, function, payloads, deadline=deadline)
+        orders, frame = self._orders(fit, function, payloads, self._tasks(len(payloads)), deadline=deadline)
         body, tasks = functools.partial(worker.run_rank, orders), len(payloads)
         if self.feed is not None:
             body, frame = functools.partial(feed.run_rank, orders, self.feed.name), self.feed.frame.repartition(tasks)
@@ -139,11 +139,12 @@ class SparkEngine:
         """Whether waiting cannot bring more slots: the executor is this process."""
         return re.match(r"local($|\[)", self._session.setting("spark.master", "")) is not None
 
-    def _orders(self, fit: str, function: str, payloads: Sequence[Any], **more: Any) -> tuple[worker.Orders, DataFrame]:
+    def _orders(
+        self, fit: str, function: str, payloads: Sequence[Any], frame: DataFrame, **more: Any
+    ) -> tuple[worker.Orders, DataFrame]:
         """Pickle all payloads as one, so that what they share travels once, and choose their way to the workers."""
         size = len(payloads)
         pickled = pickle.dumps(list(payloads), protocol=5)
-        frame = self._session.spark.range(0, size, 1, size)
         inside: bytes | None = pickled
         if len(pickled) > _LARGE and self.feed is None:
             parts = [(part, bytearray(cell)) for part, cell in enumerate(cells.cut(pickled, cells.SHIPPED_CELL))]
@@ -166,14 +167,24 @@ class SparkEngine:
             )
         shape = tree.levels(len(payloads), depth)
         fan = tree.fan_in(len(payloads), depth)
-        orders, frame = self._orders(self._name, function, payloads, fan=fan)
-        self._kept = True
+        orders, frame = self._orders(self._name, function, payloads, self._leaves_of(len(payloads)), fan=fan)
         level = frame.mapInArrow(functools.partial(worker.run_leaf, orders), cells.SPARK)
         for groups in shape[:-1]:
             met = level.repartition(len(groups), "group")
             level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
         outcomes = cells.decode(self._collect(level))
         return ranks.results([ranks.fold(combine, list(outcomes.values()))])[0]
+
+    def _tasks(self, count: int) -> DataFrame:
+        """A frame of so many partitions of one row each."""
+        return self._session.spark.range(0, count, 1, count)
+
+    def _leaves_of(self, count: int) -> DataFrame:
+        """The frame under the leaves of all aggregates of a size: Spark keeps it, and then prefers to run a leaf where it
+        ran before, so that what a worker has cached is found again."""
+        if count not in self._leaves:
+            self._leaves[count] = self._tasks(count).persist()
+        return self._leaves[count]
 
     def _collect(self, frame: DataFrame, tasks: int = 0, deadline: float = float("inf")) -> list[Any]:
         try:
@@ -186,16 +197,19 @@ class SparkEngine:
     def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
         tasks = self.slots()
-        frame = self._session.spark.range(0, tasks, 1, tasks)
         try:
-            self._session.collect(frame.mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP)
+            self._session.collect(
+                self._tasks(tasks).mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP
+            )
         except Exception as error:  # No slots, or the application goes down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:
         """Remove what aggregates have cached; the session stays open."""
-        if self._kept:
-            self._kept = False
+        if self._leaves:
+            for leaves in self._leaves.values():
+                leaves.unpersist()
+            self._leaves = {}
             self._sweep(self._name)
 
     def __enter__(self) -> "SparkEngine":

@@ -15,6 +15,7 @@ from ..kernels.rows import Rows
 from ..losses import OneVersusRest, Softmax
 from ..seeding import SKETCH, generator
 from .features import Features, better_sparse, dense_features, sparse_features, stack
+from .problem import Problem
 from .share import Share
 
 # Rows of the sample for each weight; numbers that it may hold; and additions that a matrix of curvature may cost where they
@@ -86,57 +87,28 @@ class SampleSums:
         return cls(vector[:square].reshape(size, size), vector[square:-2], float(vector[-2]), float(vector[-1]))
 
 
-class Sample:
-    """A rank's sampled rows.
+class SampledRows:
+    """Sampled rows, wherever they were drawn.
 
     Parameters
     ----------
-    share : Share
-    active : ndarray of shape (a,), int64
-        Positions of the weights in use.
-    plan : SamplePlan
-    seed : int
-    rank : int
-
-    Attributes
-    ----------
+    problem : Problem
     features : Features
-        Of n sampled rows and p = a + 1 columns.
+        Of n rows and p = a + 1 columns.
     target, weight, offset : ndarray of shape (n,)
         Weights scaled as the problem scales them.
-    squares : ndarray of shape (a,), float64
-        Sums of squares of codes, interactions and sparse values over all rows of this rank.
     """
 
-    def __init__(self, share: Share, active: np.ndarray, plan: SamplePlan, seed: int, rank: int):
-        problem = share.problem
-        self.problem, self.active = problem, active
-        position = np.full(problem.layout.size, -1, np.int32)
-        position[active] = np.arange(len(active))
-        draw = generator(seed, SKETCH, rank)
-        encode, width = sparse_features if plan.sparse else dense_features, len(active) + 1
-        features, targets, weights, offsets = [], [], [], []
-        self.squares = np.zeros(len(active), np.float64)
-        for rows, starts in share.training():
-            chosen = _rows_of(starts, share.run, len(rows.label))
-            self._add_squares(rows, position)
-            if plan.fraction < 1:
-                chosen = chosen[draw.random(len(chosen)) < plan.fraction]
-            features.append(encode(problem, rows, chosen, position, width))
-            targets.append(rows.label[chosen])
-            weights.append(rows.weight[chosen] if rows.weight.size else np.ones(len(chosen), problem.dtype))
-            offsets.append(rows.offset[chosen] if rows.offset.size else np.zeros(len(chosen), problem.dtype))
-        empty = np.zeros(0, problem.dtype)
-        self.features = stack(features, width, problem.dtype, plan.sparse)
-        self.target = np.concatenate([empty, *targets])
-        self.weight = np.concatenate([empty, *weights]) * problem.dtype.type(problem.weight_scale)
-        self.offset = np.concatenate([empty, *offsets])
+    def __init__(
+        self, problem: Problem, features: Features, target: np.ndarray, weight: np.ndarray, offset: np.ndarray
+    ):
+        self.problem, self.features = problem, features
+        self.target, self.weight, self.offset = target, weight, offset
 
-    def _add_squares(self, rows: Rows, position: np.ndarray) -> None:
-        layout = self.problem.layout
-        if layout.size > layout.dense:
-            codes = np.zeros((256, layout.codes + layout.crosses.count), np.int32)
-            add_squares(rows, self.problem.frame, position, self.squares, codes)
+    def every(self, step: int) -> "SampledRows":
+        """Every so-many-th row."""
+        columns = (column[::step] for column in (self.target, self.weight, self.offset))
+        return SampledRows(self.problem, self.features.every(step), *columns)
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
@@ -145,9 +117,9 @@ class Sample:
         """
         problem = self.problem
         k = problem.outputs
-        step = max(1, round(1 / part))
-        features, target, weight = self.features.every(step), self.target[::step], self.weight[::step]
-        scores = self._scores(features, weights, step)
+        rows = self.every(step_of(part))
+        features, target, weight = rows.features, rows.target, rows.weight
+        scores = rows.scores(weights)
         if k == 1:
             value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)[:, None]
         else:
@@ -164,14 +136,14 @@ class Sample:
 
     def own_curvatures(self, weights: np.ndarray) -> np.ndarray:
         """Second derivative of each sampled row's loss by each of its scores alone; shape (n, k)."""
-        scores = self._scores(self.features, weights, 1)
+        scores = self.scores(weights)
         factors = {pair: factor for pair, factor in self._curvatures(scores, self.target) if pair[0] == pair[1]}
         return np.stack([factors[c, c] for c in range(self.problem.outputs)], axis=1)
 
-    def _scores(self, features: Features, weights: np.ndarray, step: int) -> np.ndarray:
-        """Scores of every so-many-th row, of shape (n,), or (n, k) for several outputs."""
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        """Scores of the rows, of shape (n,), or (n, k) for several outputs."""
         w = weights.reshape(-1, self.problem.outputs).astype(self.problem.dtype)
-        scores = features.scores(w) + self.offset[::step, None]
+        scores = self.features.scores(w) + self.offset[:, None]
         return scores[:, 0] if self.problem.outputs == 1 else scores
 
     def _curvatures(self, scores: np.ndarray, target: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
@@ -188,6 +160,70 @@ class Sample:
             for a in range(loss.outputs):
                 sign = np.where(target == a, 1, -1).astype(scores.dtype)
                 yield (a, a), loss.loss.curvature(scores[:, a], sign)
+
+
+class Sample(SampledRows):
+    """A rank's sampled rows, drawn from its share.
+
+    Parameters
+    ----------
+    share : Share
+    active : ndarray of shape (a,), int64
+        Positions of the weights in use.
+    plan : SamplePlan
+    seed : int
+    rank : int
+
+    Attributes
+    ----------
+    squares : ndarray of shape (a,), float64
+        Sums of squares of codes, interactions and sparse values over all rows of this rank.
+    """
+
+    def __init__(self, share: Share, active: np.ndarray, plan: SamplePlan, seed: int, rank: int):
+        problem = share.problem
+        self.active = active
+        position = np.full(problem.layout.size, -1, np.int32)
+        position[active] = np.arange(len(active))
+        draw = generator(seed, SKETCH, rank)
+        encode, width = sparse_features if plan.sparse else dense_features, len(active) + 1
+        features, targets, weights, offsets = [], [], [], []
+        self.squares = np.zeros(len(active), np.float64)
+        for rows, starts in share.training():
+            chosen = _rows_of(starts, share.run, len(rows.label))
+            _add_squares(problem, rows, position, self.squares)
+            if plan.fraction < 1:
+                chosen = chosen[draw.random(len(chosen)) < plan.fraction]
+            features.append(encode(problem, rows, chosen, position, width))
+            targets.append(rows.label[chosen])
+            weights.append(rows.weight[chosen] if rows.weight.size else np.ones(len(chosen), problem.dtype))
+            offsets.append(rows.offset[chosen] if rows.offset.size else np.zeros(len(chosen), problem.dtype))
+        empty = np.zeros(0, problem.dtype)
+        super().__init__(
+            problem,
+            stack(features, width, problem.dtype, plan.sparse),
+            np.concatenate([empty, *targets]),
+            np.concatenate([empty, *weights]) * problem.dtype.type(problem.weight_scale),
+            np.concatenate([empty, *offsets]),
+        )
+
+
+def _add_squares(problem: Problem, rows: Rows, position: np.ndarray, squares: np.ndarray) -> None:
+    layout = problem.layout
+    if layout.size > layout.dense:
+        codes = np.zeros((256, layout.codes + layout.crosses.count), np.int32)
+        add_squares(rows, problem.frame, position, squares, codes)
+
+
+def step_of(part: float) -> int:
+    """Every how many-th row makes up a part of the sample.
+
+    Examples
+    --------
+    >>> step_of(0.1), step_of(1.0)
+    (10, 1)
+    """
+    return max(1, round(1 / part))
 
 
 def _rows_of(starts: np.ndarray, run: int, rows: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
+from . import place
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
 from .newton import MOST_PARAMETERS, Newton
@@ -26,7 +27,9 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
         if initial is not None:
             params = initial_params(field.problem, {"coef": initial.coef, "intercept": initial.intercept})
         state: dict[str, Any] = {} if initial is None else dict(initial.state)
-        params = _train(field, config, progress, params, state)
+        # The same bits as in a gang, whose ranks have so many threads, and no more threads than the machine has left.
+        with place.limit_threads(config.threads_per_worker):
+            params = _train(field, config, progress, params, state)
         if progress.best is not None:
             params = progress.best
         return trained(dataset, config, RankResult.from_bytes(pack_result(field.plan, params, state, progress)))

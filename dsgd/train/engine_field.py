@@ -7,12 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..data.statistics import Statistics
-from ..objective.curvature import SampleSums, plan_sample
+from ..objective.curvature import SampleSums, plan_sample, step_of
 from ..objective.passes import Partial
 from .field import has_sparse_columns
+from .newton import FIRST_PART
 from .plan import Plan, make_plan
-from .rounds import ADD, FUNCTION, MERGE, UNITE, Round, forget
+from .rounds import ADD, FUNCTION, MERGE, UNITE, Round, forget, spread
+from .sample_parts import JOIN, from_bytes
 from .task import FitTask
+
+# Bytes of sampled rows that may come to the driver.
+_GATHERED = 32 << 20
 
 
 class EngineField:
@@ -27,6 +32,7 @@ class EngineField:
         self.plan: Plan = make_plan(config, dataset.spec, Statistics.from_bytes(self._statistics), tasks[0].classes)
         self.problem = self.plan.problem
         self._held_out = config.early_stopping or tasks[0].validation is not None
+        self._used: np.ndarray | None = None  # positions of the parameters that some row uses, once they are known
 
     def ask(self, work: str, combine: str = ADD, **arguments: Any) -> bytes:
         """One round."""
@@ -40,8 +46,11 @@ class EngineField:
         return np.frombuffer(self.ask(work, **arguments), np.float64).copy()
 
     def gradient(self, params: np.ndarray) -> Partial:
-        """Gradient and loss of the training rows."""
-        return Partial.from_vector(self.sums("gradient", params=params))
+        """Gradient and loss of the training rows; only the parameters that rows use travel."""
+        if self._used is None:
+            return Partial.from_vector(self.sums("gradient", params=params, used=None))
+        partial = Partial.from_vector(self.sums("gradient", params=params[self._used], used=self._used))
+        return Partial(spread(partial.gradient, self._used, self.problem.size), partial.loss, partial.rows)
 
     def validation(self, params: np.ndarray) -> float | None:
         """Mean loss of the validation rows."""
@@ -56,7 +65,11 @@ class EngineField:
         layout = self.problem.layout
         if not len(found) and layout.size:
             return None
-        return found if len(found) <= limit else None
+        if len(found) > limit:
+            return None
+        features, k = np.append(found, layout.size), self.problem.outputs
+        self._used = (features[:, None] * k + np.arange(k)).ravel()
+        return found
 
     def entries(self) -> float:
         """Mean number of codes, interactions and sparse values of a row."""
@@ -77,7 +90,10 @@ class EngineField:
 
 
 class EngineSample:
-    """A sample whose rows are with the engine's workers."""
+    """A sample whose rows are with the engine's workers, and a part of them, or all if they are few, here.
+
+    What can be summed here costs no round; a recipe looks at a small part first, several times.
+    """
 
     def __init__(self, field: EngineField, active: np.ndarray):
         self._field, self._active = field, active
@@ -85,14 +101,31 @@ class EngineSample:
         entries = problem.layout.dense + field.entries()
         self._plan = plan_sample(problem.rows, len(active), entries, problem.outputs)
         self.fraction = self._plan.fraction
-        self.squares = field.sums("squares", active=active, plan=self._plan)
+        number = problem.dtype.itemsize
+        row = (entries + 1) * (number + 4) if self._plan.sparse else (len(active) + 1) * number
+        self._step = step_to_gather(self.fraction * problem.rows * row)
+        message = field.ask("sample", JOIN, active=active, plan=self._plan, step=self._step)
+        self.squares, self._rows = from_bytes(problem, message)
         # To find out would cost a round, as much as the step that it could save.
         self.even = not self.squares.any()
 
     def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
         """Loss, gradient and curvature at active weights, over a part of the sample."""
+        if self._rows is not None and step_of(part) % self._step == 0:
+            return self._rows.sums(weights, part * self._step)
         vector = self._field.sums("sums", active=self._active, plan=self._plan, weights=weights, part=part)
         return SampleSums.from_vector(vector)
+
+
+def step_to_gather(size: float) -> int:
+    """Every how many-th row of a sample of ``size`` bytes comes to the driver: all, the recipe's first part, or none (0).
+
+    Examples
+    --------
+    >>> step_to_gather(1e6), step_to_gather(1e8), step_to_gather(1e9)
+    (1, 10, 0)
+    """
+    return next((step for step in (1, step_of(FIRST_PART)) if size / step <= _GATHERED), 0)
 
 
 def share_sums(vector: np.ndarray, sizes: list[int]) -> tuple[list[np.ndarray], np.ndarray]:

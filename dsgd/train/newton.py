@@ -27,7 +27,7 @@ _ROUNDING = 1e-7
 _SLOWEST = 0.9
 # The sample is solved until a step brings less than this part of the objective; its first tenth, more cheaply, before it.
 _SAMPLE_FALL = 1e-4
-_FIRST_PART = 0.1
+FIRST_PART = 0.1
 # Rows for each weight, at least, of that tenth: fewer lead astray.
 _FIRST_ROWS = 20
 # With all rows in the sample a step is Newton's own, whose error shrinks quadratically near the optimum.
@@ -166,7 +166,7 @@ class Newton:
         """Minimise the objective over the sampled rows alone: over a tenth of them first, which brings it near."""
         start = weights
         # A start that is not zero is a model to go on from, and nearer than a tenth of a sample could come.
-        parts = (_FIRST_PART, 1.0) if _FIRST_ROWS * len(self.positions) < _FIRST_PART * self.rows_sampled else (1.0,)
+        parts = (FIRST_PART, 1.0) if _FIRST_ROWS * len(self.positions) < FIRST_PART * self.rows_sampled else (1.0,)
         for part in parts if not start.any() else ():
             weights = self._solve_part(weights, part)
         return weights if np.isfinite(weights).all() else start

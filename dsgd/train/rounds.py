@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..collectives import SingleProcess
 from ..data.arrays import unpack
 from ..data.statistics import Statistics, merge
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SamplePlan
-from ..objective.passes import Pass
+from ..objective.passes import Partial, Pass
 from ..objective.share import Share, longest_run
+from . import place, sample_parts
 from .engine import RankContext
 from .field import count_values
 from .plan import make_plan
@@ -63,7 +63,7 @@ class Round:
 
 def run_round(context: RankContext, job: Round) -> bytes:
     """Do one share's part of a round."""
-    with threadpool_limits(job.task.config.threads_per_worker):
+    with place.limit_threads(job.task.config.threads_per_worker):
         held = _held(context, job)
         with held.lock:
             return getattr(held, job.work)(**job.arguments)
@@ -134,9 +134,13 @@ class ShareOnWorker:
         """Statistics of the rows."""
         return self._stores[0].statistics.to_bytes()
 
-    def gradient(self, params: np.ndarray) -> bytes:
-        """Gradient, loss and rows."""
-        return self._work.full_gradient(self.share.training(), params).to_vector().tobytes()
+    def gradient(self, params: np.ndarray, used: np.ndarray | None) -> bytes:
+        """Gradient, loss and rows; ``used`` are the positions of the parameters that travel, if the others need not."""
+        if used is not None:
+            params = spread(params, used, self.share.problem.size)
+        partial = self._work.full_gradient(self.share.training(), params)
+        gradient = partial.gradient if used is None else partial.gradient[used]
+        return Partial(gradient, partial.loss, partial.rows).to_vector().tobytes()
 
     def validation(self, params: np.ndarray) -> bytes:
         """Loss and weight of the validation rows."""
@@ -151,9 +155,9 @@ class ShareOnWorker:
         """Sparse values and rows."""
         return np.array([count_values(self.share), self._stores[0].rows], np.float64).tobytes()
 
-    def squares(self, active: np.ndarray, plan: SamplePlan) -> bytes:
-        """Sums of squares of the active weights' features."""
-        return self._sample(active, plan).squares.tobytes()
+    def sample(self, active: np.ndarray, plan: SamplePlan, step: int) -> bytes:
+        """Sums of squares of the active weights' features, and every so-many-th sampled row."""
+        return sample_parts.to_bytes(self._sample(active, plan), step)
 
     def sums(self, active: np.ndarray, plan: SamplePlan, weights: np.ndarray, part: float) -> bytes:
         """Loss, gradient and curvature of the sampled rows."""
@@ -195,6 +199,19 @@ def _held(context: RankContext, job: Round) -> ShareOnWorker:
     with held.lock:
         held.plan(job.statistics)
     return held
+
+
+def spread(values: np.ndarray, positions: np.ndarray, size: int) -> np.ndarray:
+    """A vector of ``size`` numbers, zero but for some positions.
+
+    Examples
+    --------
+    >>> spread(np.array([2.0, 3.0]), np.array([0, 2]), 4).tolist()
+    [2.0, 0.0, 3.0, 0.0]
+    """
+    out = np.zeros(size, values.dtype)
+    out[positions] = values
+    return out
 
 
 def forget(fit: str) -> None:
