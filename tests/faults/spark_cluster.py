@@ -6,6 +6,7 @@
 import _thread
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -66,6 +67,12 @@ def stand(engine, directory, name, action):
     return "nothing"
 
 
+def times_seen(engine):
+    """How often each of two leaves has been where it runs now."""
+    told = engine.aggregate(SELF + "remember", ["left", "right"], SELF + "bracket").decode()
+    return [int(number) for number in re.findall(r"[(\s](\d+) /", told)]
+
+
 def kill_executor(process):
     for parent in psutil.Process(process).parents():
         if any("ExecutorBackend" in word for word in parent.cmdline()):
@@ -87,6 +94,7 @@ def main(master, directory):
             told["after_interrupt"] = len(selftest.check(engine, 2, deadline=90.0))
             leaf = str(Path(directory, "leaf"))
             told["leaf"] = engine.aggregate(SELF + "crash_once", [leaf], SELF + "bracket").decode()
+            told["rounds"] = [times_seen(engine) for _ in range(4)]
             victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
             told["executor"] = stand(engine, directory, "executor", lambda: kill_executor(victim))
             told["after_executor"] = len(selftest.check(engine, 2, deadline=90.0))

@@ -44,6 +44,7 @@ def check(told):
     assert told["interrupt"] == "KeyboardInterrupt"
     assert told["after_interrupt"] == 2
     assert told["leaf"] == "leaf"
+    assert told["rounds"] == [[n, n] for n in range(1, 5)], "leaves find what they left in the round before"
     assert told["executor"] == "WorkerLost"
     assert told["after_executor"] == 2
     assert told["left"] == []
