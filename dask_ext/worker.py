@@ -104,9 +104,17 @@ def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | 
             allgather=link.allgather,
             report=link.report,
             threads=orders.threads,
+            memory=memory(worker),
             fallen=link.fallen,
         )
         return ranks.run(orders.rank, "dask_ext.worker:call", orders.function, context, payload, found), link.sent
+
+
+def memory(worker: distributed.Worker) -> int | None:
+    """Resident bytes beyond which Dask begins to spill or pauses the worker; None without a limit."""
+    manager = worker.memory_manager
+    fractions = [part for part in (manager.memory_spill_fraction, manager.memory_pause_fraction) if part]
+    return int(manager.memory_limit * min(fractions, default=1.0)) if manager.memory_limit else None
 
 
 def call(function: str, context: RankContext, payload: bytes, found: list[Any]) -> bytes:
@@ -220,6 +228,7 @@ def run_leaf(
         scratch=directory,
         allgather=no_gang,
         threads=threads,
+        memory=memory(worker),
     )
     with place.limit_threads(threads):
         return ranks.run(index, "dask_ext.worker:call_one", function, context, payloads, found, place_in)
