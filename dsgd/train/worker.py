@@ -134,9 +134,16 @@ class Rank:
         size = self.collective.size
         if self._whitens:
             return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
-        rows = self._batch_rows("sgd")
-        online = rows == 1 and size == 1 and self.problem.outputs == 1
-        return RUN_ROWS if online else max(1, -(-rows // size))
+        rule, mode = self.config.optimizer, self.config.mode
+        rows = self._batch_rows("adagrad" if rule == "auto" else rule)
+        if rows > 1 or self.problem.outputs > 1:
+            return max(1, -(-rows // size))
+        if size == 1:
+            return RUN_ROWS
+        # Row by row a run may be as long as what lies between two averagings.
+        alone = mode.compression == "none" and mode.local_steps != 1
+        between = RUN_ROWS if mode.local_steps == "epoch" else mode.local_steps // size
+        return max(1, min(RUN_ROWS, between)) if alone else 1
 
     @property
     def _whitens(self) -> bool:
