@@ -184,7 +184,9 @@ class Stepwise:
             return
         total = np.array([own_rows], np.float64)
         self.collective.allreduce(total)
-        share = self.problem.dtype.type(own_rows / max(total[0], 1.0))
+        if total[0] == 0:
+            return
+        share = self.problem.dtype.type(own_rows / total[0])
         # Only what changed since the last averaging is compressed, so that the error stays a fraction of a step.
         delta = np.append((self.params - self.anchor) * share, self.problem.dtype.type(0))
         self.reducer.allreduce(delta)
