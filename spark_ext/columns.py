@@ -70,4 +70,11 @@ def features(selected: DataFrame, names: Sequence[str], roles: Roles, options: d
         values = [row[0].asDict() if hasattr(row[0], "asDict") else row[0] for row in rows]
         return vector_shape(pa.array(values, schema.field(name).type), name)
 
-    return resolve_spec(schema, roles, Options(**options | {"categorical": hashed}), shape)
+    spec = resolve_spec(schema, roles, Options(**options | {"categorical": hashed}), shape)
+    unused = [name for name in names if name not in spec.columns]
+    if unused:
+        raise DataError(
+            f"column {unused[0]!r} of type {schema.field(unused[0]).type} is named in featuresCol, which takes numbers, strings, "
+            "booleans, arrays of numbers and vectors; convert it, or name it in categoricalCols as well"
+        )
+    return spec

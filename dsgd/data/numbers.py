@@ -51,7 +51,7 @@ def refuse_nonfinite(values: np.ndarray, name: str, where: Where, allow_nan: boo
     if bad.any():
         place = np.unravel_index(int(bad.argmax()), bad.shape)
         element = f"[{place[1]}]" if values.ndim > 1 else ""
-        _raise_nonfinite(values[place], f"{name!r}{element}", where.row(int(place[0])), values.dtype)
+        _raise_nonfinite(values[place], repr(name + element), where.row(int(place[0])), values.dtype)
 
 
 def _raise_nonfinite(value, name: str, row: str, dtype) -> NoReturn:

@@ -110,6 +110,7 @@ def resolve_spec(
         For a column that does not exist.
     """
     check_columns(schema, roles.names)
+    _check_roles(schema, roles)
     groups = _group_columns(schema, roles, options)
     vocabulary = dict(options.vocabulary or {})
     bits = _Bits(options.hash_bits)
@@ -138,6 +139,16 @@ def check_columns(schema: pa.Schema, names: Iterable[str]) -> None:
             raise DataError(f"there is no column {name!r}; the columns are {schema.names}")
         if count > 1:
             raise ConfigError(f"there are {count} columns named {name!r}; rename all but one of them")
+
+
+def _check_roles(schema: pa.Schema, roles: Roles) -> None:
+    for role in ("weight", "offset"):
+        name = getattr(roles, role)
+        kind = None if name is None else schema.field(name).type
+        if kind is not None and not (is_number(kind) or pt.is_boolean(kind)):
+            raise DataError(
+                f"{role} column {name!r} is of type {kind}; numbers were expected: convert it, or name another"
+            )
 
 
 def _group_columns(schema: pa.Schema, roles: Roles, options: Options) -> dict[str, list[str]]:

@@ -65,7 +65,7 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
     size = config.n_workers
     splits = dataset.splits()
     if not splits or not any(split.rows for split in splits):
-        raise DataError(f"{dataset!r} has no rows (after its filters, if any)")
+        raise DataError(f"{dataset!r} has no rows; a fit needs at least one (check the path and the filters)")
     shares = dataset.shares(size)
     if validation is not None:
         validation = validation.with_spec(dataset.spec)

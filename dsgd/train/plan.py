@@ -64,7 +64,7 @@ def make_plan(
     Raises
     ------
     DataError
-        For an empty dataset, a single class, targets outside the loss's domain.
+        For an empty dataset, no weight, a single class.
     """
     require_rows(statistics.rows, "the training data")
     if statistics.weight <= 0:
@@ -76,8 +76,6 @@ def make_plan(
     found = None
     if config.task == "classification":
         found = _all_classes(statistics.label, classes)
-    else:
-        _check_domain(loss, statistics.label)
     loss, outputs, kind = _outputs(config, loss, found)
     weight, class_weight = _class_weight(config, found, statistics)
     alpha = 1.0 / weight if config.alpha == "auto" else float(config.alpha)
@@ -105,10 +103,6 @@ def _all_classes(label: LabelStatistics, given) -> np.ndarray:
             "the label has more than 10,000 distinct values; use a regressor, or a label column that holds classes"
         )
     classes = label.classes
-    if classes.dtype.kind == "f" and not np.array_equal(classes, np.floor(classes)):
-        raise DataError(
-            "the label holds fractions, which are no classes; use a regressor, or cut the label into classes first"
-        )
     if given is not None:
         classes = np.unique(np.asarray(given))
         unknown = [value for value in label.classes.tolist() if value not in set(classes.tolist())]
@@ -120,17 +114,6 @@ def _all_classes(label: LabelStatistics, given) -> np.ndarray:
             f"{len(classes)} class: every label is {classes.tolist()[0]!r}"
         )
     return classes
-
-
-def _check_domain(loss, label: LabelStatistics) -> None:
-    if label.kind == "string":
-        raise DataError("the label is text; a regressor needs numbers (a classifier takes text)")
-    low = {"nonnegative": (0.0, False), "positive": (0.0, True)}.get(loss.domain)
-    if low and not (label.low > low[0] if low[1] else label.low >= low[0]):
-        raise DataError(
-            f"loss {loss.name!r} is for {loss.domain} targets, and the smallest is {label.low:g}; use another loss or "
-            "drop those rows"
-        )
 
 
 def _outputs(config: FitConfig, loss, classes) -> tuple[Any, int, str]:

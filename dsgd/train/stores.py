@@ -11,6 +11,7 @@ from ..data.numbering import Numbering
 from ..data.sources import open_store
 from ..errors import ConfigError
 from ..objective.problem import Problem
+from .check_labels import check_labels
 from .config import FitConfig
 from .engine import RankContext
 from .plan import Plan, original_scale, standardised_scale
@@ -37,12 +38,15 @@ def open_stores(
     os.makedirs(context.scratch, exist_ok=True)
     seed = config.seed if config.shuffle else None
     store: Any = stack.enter_context(open_store(task.dataset, task.splits, context.scratch, seed=seed, **options))
+    check_labels(config, task.dataset, task.splits, store.statistics.label)
     if task.validation is None:
         return store, None
     if config.cache_bytes is not None:
         options["cache_bytes"] = max(0, config.cache_bytes - store.disk_bytes)
-    held_out = open_store(task.validation, task.validation_splits, context.scratch, seed=None, **options)
-    return store, stack.enter_context(held_out)
+    validation, splits = task.validation, task.validation_splits
+    held_out: Any = stack.enter_context(open_store(validation, splits, context.scratch, seed=None, **options))
+    check_labels(config, validation, splits, held_out.statistics.label)
+    return store, held_out
 
 
 def memory_options(context: RankContext, config: FitConfig, weights: int) -> dict[str, Any]:
