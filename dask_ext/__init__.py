@@ -1,9 +1,13 @@
 """Estimators and engine for a Dask cluster: the same names as in ``dsgd``, on the workers of a ``distributed.Client``."""
 
-from dsgd.fitted import LinearModel, load
+from dsgd.errors import require_packages
 
-from .classifier import SGDClassifier
-from .engine import DaskEngine
-from .regressor import SGDRegressor
+require_packages("dask_ext", "dask", "dask", "distributed", "pandas")
+
+from dsgd.fitted import LinearModel, load  # noqa: E402
+
+from .classifier import SGDClassifier  # noqa: E402
+from .engine import DaskEngine  # noqa: E402
+from .regressor import SGDRegressor  # noqa: E402
 
 __all__ = ["DaskEngine", "LinearModel", "SGDClassifier", "SGDRegressor", "load"]
