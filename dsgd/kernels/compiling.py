@@ -20,9 +20,7 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "num
 
 
 def _cached(function, **options: Any):
-    dispatcher = _njit(**_OPTIONS, **options)(function)
-    dispatcher._cache = make_cache(function)
-    return dispatcher
+    return kept(**_OPTIONS, **options)(function)
 
 
 def compiled(function):
@@ -38,6 +36,20 @@ def helper(function):
 def allocating(function):
     """Compile a kernel that makes an array, or calls a function of numpy that does."""
     return _cached(function, _nrt=True)
+
+
+def kept(**options: Any):
+    """numba's own compilation with the options given, and its code kept as that of the other kernels.
+
+    numba's ``cache=True`` refuses to import where no directory can be written, and sees changes of one file only.
+    """
+
+    def decorate(function):
+        dispatcher = _njit(**options)(function)
+        dispatcher._cache = make_cache(function)
+        return dispatcher
+
+    return decorate
 
 
 def inlined(function):

@@ -1,10 +1,11 @@
 """Coordinate descent on a quadratic with an l1 term: the inner problem of a Newton step under l1."""
 
 import numpy as np
-from numba import njit
+
+from .compiling import kept
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kept(nogil=True, error_model="numpy")
 def lasso_step(matrix, gradient, weights, l1, sweeps, tolerance):
     """Minimise ``g.s + s.H s / 2 + sum_j l1_j |w_j + s_j|`` over ``s``.
 

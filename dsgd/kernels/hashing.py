@@ -8,6 +8,8 @@ without a Python object per value. The hash is XXH64 as published (Y. Collet, "x
 import numpy as np
 from numba import njit
 
+from .compiling import kept
+
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _P3 = np.uint64(0x165667B19E3779F9)
@@ -42,7 +44,7 @@ def _merge(hashed, accumulator):
     return (hashed ^ _round(np.uint64(0), accumulator)) * _P1 + _P4
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _stripes(data, start, stop, seed):
     """The part of XXH64 for 32 bytes and more: four lanes over whole stripes."""
     a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
@@ -57,7 +59,7 @@ def _stripes(data, start, stop, seed):
     return _merge(_merge(_merge(_merge(hashed, a), b), c), d)
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def xxhash64(data, start, stop, seed):
     """XXH64 of the bytes ``data[start:stop]``.
 
@@ -100,7 +102,7 @@ def xxhash64(data, start, stop, seed):
     return hashed ^ (hashed >> np.uint64(32))
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def hash_strings(data, offsets, seed, start, mask, out):
     """Write each string's weight position: ``out[i] = start + (xxhash64(string i) & mask)``.
 

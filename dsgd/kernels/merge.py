@@ -1,10 +1,11 @@
 """The sum of sparse vectors: a merge of sorted index lists that adds equal indices up in the order of the lists."""
 
 import numpy as np
-from numba import njit
+
+from .compiling import kept
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def merge_sparse(indices, values, offsets):
     """Sum sparse vectors that lie one after the other.
 

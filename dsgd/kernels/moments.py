@@ -6,12 +6,13 @@ sample variances", 1979), so that a large mean costs no digits of the variance.
 """
 
 import numpy as np
-from numba import njit
+
+from .compiling import kept
 
 _TILE = 256
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@kept(nogil=True, fastmath={"reassoc", "contract"})
 def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
     """Add a tile's sums around ``pilot``, its largest absolute values and its rows' squared norms."""
     p = dense.shape[1]
@@ -37,7 +38,7 @@ def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
         norms[i] = norm
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def _tile_weight(weight, begin, end):
     if weight.size == 0:
         return float(end - begin)
@@ -47,7 +48,7 @@ def _tile_weight(weight, begin, end):
     return total
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def dense_moments(dense, weight, total, mean, m2, largest, norms):
     """Fold the rows of a block into running moments; the values must be finite, or the means will not be.
 
@@ -85,7 +86,7 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms):
                 pilot[j] = mean[j]
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
     """The same where NaN is a missing value: it is left out of every sum, and counts as zero in the norms."""
     n, p = dense.shape
@@ -105,7 +106,7 @@ def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
         norms[i] = norm
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def sparse_moments(indptr, indices, values, weight, start, sums, squares, largest, norms):
     """Fold compressed rows into per-column sums (around zero, the value of most elements) and add to the rows' norms.
 
@@ -128,7 +129,7 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, larges
             norms[i] += x * x
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def scalar_moments(values, weight):
     """Weight, mean, sum of squared deviations, smallest and largest of ``values``, of shape (n,); in two passes."""
     total, mean, m2 = 0.0, 0.0, 0.0
@@ -146,14 +147,14 @@ def scalar_moments(values, weight):
     return total, mean, m2, low, high
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def count_touched(indices, counts):
     """Count how often each weight occurs in ``indices``, an array of shape (m,)."""
     for index in indices:
         counts[index] += 1
 
 
-@njit(cache=True, nogil=True)
+@kept(nogil=True)
 def count_values(bits, weight, keys, rows, weights, used, limit):
     """Count distinct labels in an open-addressed table.
 

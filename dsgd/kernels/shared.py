@@ -26,9 +26,8 @@ Python when they do::
 
 from typing import Any, NamedTuple
 
-from numba import njit
-
 from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
+from .compiling import kept
 
 LINE = 16  # int64 from one rank's flags to the next: two cache lines, because prefetchers fetch them in pairs
 ARRIVED, LEFT, PID = range(3)  # columns of a rank's flags
@@ -59,7 +58,7 @@ class Meeting(NamedTuple):
     spins: Any
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _missing(flags, size, sequence):
     """First rank that has not arrived at the barrier, or DONE."""
     for rank in range(size):
@@ -68,7 +67,7 @@ def _missing(flags, size, sequence):
     return DONE
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _differing(flags, size, sequence, tag):
     """DONE when all ranks came to the barrier for the same reason, else ``DONE - 1`` minus the first that did not."""
     for rank in range(size):
@@ -77,7 +76,7 @@ def _differing(flags, size, sequence, tag):
     return DONE
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def wait(flags, size, sequence, spins):
     """Wait a bounded time for all ranks to arrive at barrier ``sequence``.
 
@@ -99,7 +98,7 @@ def wait(flags, size, sequence, spins):
     return _missing(flags, size, sequence)
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def barrier(flags, progress, rank, spins):
     """Arrive at the next barrier, or go on waiting at it.
 
@@ -129,7 +128,7 @@ def barrier(flags, progress, rank, spins):
     return _differing(flags, flags.shape[0] // LINE, progress[BARRIERS], progress[TAG])
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _add_slots(slots, offset, rank, own, result):
     """``result = slots[0] + slots[1] + ...`` in rank order, from ``offset`` on; ``own`` takes the place of ``slots[rank]``.
 
@@ -147,7 +146,7 @@ def _add_slots(slots, offset, rank, own, result):
                     total[i] += addend[i]
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def allreduce(flags, slots, results, progress, buffer, rank, spins):
     """Sum ``buffer`` over the ranks, in place, or go as far as the peers allow.
 
@@ -190,7 +189,7 @@ def allreduce(flags, slots, results, progress, buffer, rank, spins):
     return DONE
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _segment(length, rank, size):
     """The part of a piece that ``rank`` adds up (nobody's, when it is -1).
 
@@ -203,7 +202,7 @@ def _segment(length, rank, size):
     return min(rank * share, length), min((rank + 1) * share, length)
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _add_segment(slots, results, buffer, start, rank):
     """Add this rank's segment of the piece at ``start`` up, into the results and into the buffer."""
     begin, end = _segment(min(slots.shape[1], buffer.shape[0] - start), rank, slots.shape[0])
@@ -212,7 +211,7 @@ def _add_segment(slots, results, buffer, start, rank):
     copy(buffer, start + begin, result, 0, end - begin)
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _copy_in(slot, buffer, start, rank, size):
     """Copy a piece of the buffer into the slot, but for the segment that this rank adds up itself."""
     length = min(slot.shape[0], buffer.shape[0] - start)
@@ -221,7 +220,7 @@ def _copy_in(slot, buffer, start, rank, size):
     copy(slot, end, buffer, start + end, length - end)
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def _copy_out(result, buffer, start, rank, size):
     """Copy a summed piece into the buffer, but for the segment that is there already."""
     length = min(result.shape[0], buffer.shape[0] - start)
@@ -230,7 +229,7 @@ def _copy_out(result, buffer, start, rank, size):
     copy(buffer, start + end, result, end, length - end)
 
 
-@njit(nogil=True, cache=True)
+@kept(nogil=True)
 def broadcast(flags, slots, progress, buffer, root, rank, spins):
     """Copy the root's ``buffer`` (uint8) into every rank's; parameters and result as for :func:`allreduce`."""
     width = slots.shape[2]
