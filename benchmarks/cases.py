@@ -101,6 +101,26 @@ CASES = (
         for batch, target in ((4096, 1.6), (16_384, 1.75))
     ),
     Case(
+        "sync_step", "benchmarks.runs:two_ranks", 2, 300, 5,
+        (Line("sync_step", "synchronous steps of two ranks, d = 100, b = 256", "rate", "two_ranks", 10_000, work=1 / 256,
+              unit="steps/s"),),
+        {"batch": 256},
+    ),
+    Case(
+        "collectives", "benchmarks.runs:collectives", 2, 300, 9,
+        (
+            Line("allreduce_shared", "all-reduce of 1M float32, two ranks, shared memory", "rate", "shared memory, long", 5e9,
+                 work=4e6, unit="B/s"),
+            Line("allreduce_ring", "the same, ring over loopback", "rate", "ring, long", 3e9, work=4e6, unit="B/s"),
+            Line("allreduce_encrypted", "the same, encrypted (CURVE)", "rate", "ring, encrypted, long", 0.8e9, work=4e6,
+                 unit="B/s"),
+            Line("allreduce_sockets", "yardstick: the same exchange over bare TCP sockets", "rate", "bare sockets, long", 0,
+                 work=4e6, unit="B/s"),
+            Line("allreduce_short", "all-reduces of 100 float32, ring over loopback", "rate", "ring, short", 10_000,
+                 unit="/s"),
+        ),
+    ),
+    Case(
         "cost_per_row", "benchmarks.runs:cost_per_row", 1, 1200, 3,
         (Line("cost_per_row", "click, seconds a row of an online epoch, five times the rows / as given", "overhead",
               "many_rows", 1.15, "few_rows"),),

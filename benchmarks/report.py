@@ -74,7 +74,10 @@ def _seconds(value: float | None) -> str:
 
 def _number(line: dict, value: float) -> str:
     if line["kind"] == "rate":
-        return f"{value / 1e6:.3g}M {line['unit']}" if value >= 1e6 else f"{value:,.0f} {line['unit']}"
+        for size, prefix in ((1e9, "G"), (1e6, "M")):
+            if value >= size:
+                return f"{value / size:.3g}{prefix} {line['unit']}"
+        return f"{value:,.0f} {line['unit']}"
     return f"{value:.3g} {line['unit']}"
 
 

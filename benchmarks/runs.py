@@ -158,7 +158,18 @@ def two_ranks(rows: int, rounds: int, batch: int) -> dict:
         "two_ranks": lambda: fits.epochs(dataset, 2, **options),
         "one_rank": lambda: fits.epochs(dataset, 1, **options),
     }
-    return _result(sides, rounds, rows)
+    return _result(sides, rounds, data.split_rows(rows)[0])
+
+
+def collectives(rows: int, rounds: int) -> dict:
+    """All-reduces of two processes: 100 and a million float32, through shared memory and over loopback."""
+    from . import collectives as sides
+
+    samples: dict[str, list[dict]] = {}
+    for way, found in sides.measure(rounds).items():
+        samples[f"{way}, short"] = [{"seconds": 1 / rate} for rate, _ in found]
+        samples[f"{way}, long"] = [{"seconds": 4 * sides.LONG / rate} for _, rate in found]
+    return {"samples": samples, "units": 1}
 
 
 def cost_per_row(rows: int, rounds: int, factor: int = 5) -> dict:
