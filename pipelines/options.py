@@ -5,6 +5,8 @@ read is a usage error of click, which names the option and shows what was expect
 """
 
 import ast
+import contextlib
+import json
 import re
 from typing import Any
 
@@ -104,16 +106,16 @@ class FloatOr(click.ParamType):
 
 
 def literal(text: str) -> Any:
-    """Read a Python literal (11, 0.5, 'UA', ['UA', 'AA'], true); a bare word is a string.
+    """Read a literal of Python or JSON (11, 0.5, 'UA', ['UA', 'AA'], true, [true, false]); a bare word is a string.
 
     Examples
     --------
-    >>> literal("11"), literal("UA"), literal("['UA', 'AA']"), literal("true")
-    (11, 'UA', ['UA', 'AA'], True)
+    >>> literal("11"), literal("UA"), literal("['UA', 'AA']"), literal("[true, false]")
+    (11, 'UA', ['UA', 'AA'], [True, False])
     """
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    for read in (ast.literal_eval, json.loads):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return read(text)
+    return text

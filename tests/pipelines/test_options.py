@@ -17,6 +17,7 @@ from pipelines.options import ColumnList, Cross, FloatOr, IntegerOr, RowFilter
         ("carrier not in ['UA']", ("carrier", "not in", ["UA"])),
         ("rate <= -1.5e3", ("rate", "<=", -1500.0)),
         ("late == true", ("late", "==", True)),
+        ("late in [true, false]", ("late", "in", [True, False])),
         ('"day in week" == 3', ("day in week", "==", 3)),
         ("'dep delay' < 0", ("dep delay", "<", 0)),
     ],
