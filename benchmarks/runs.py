@@ -117,9 +117,10 @@ def spark(rows: int, rounds: int, which: str) -> dict:
     directory = data.dense(rows) if which == "dense" else click.click(rows)
     session = peer.session(2)
     features = peer.dense_features() if which == "dense" else peer.click_features()
-    fits.with_spark(session, directory)  # compiles
+    parameters = fits.SPARK[which]
+    fits.with_spark(session, directory, **parameters)  # compiles
     sides = {
-        "fit": lambda: fits.with_spark(session, directory),
+        "fit": lambda: fits.with_spark(session, directory, **parameters),
         "spark_ml": lambda: peer.fit(session, directory, features, **peer.BEST[which]),
     }
     try:
@@ -135,9 +136,10 @@ def dask(rows: int, rounds: int, which: str) -> dict:
 
     directory = data.dense(rows) if which == "dense" else click.click(rows)
     with peer.workers(2) as client:
-        fits.with_dask(directory)  # compiles
+        parameters = fits.dask_parameters(which)
+        fits.with_dask(directory, **parameters)  # compiles
         sides = {
-            "fit": lambda: fits.with_dask(directory),
+            "fit": lambda: fits.with_dask(directory, **parameters),
             "dask_ml": lambda: peer.fit(client, directory, which, strength=1.0),
         }
         return _result(sides, rounds, rows)

@@ -12,6 +12,30 @@ import numpy as np
 from ..measure import Sample, Stopwatch, log_loss
 
 
+# What the engines' fits are given, besides the path: nothing for dense data; for the click set the penalty that serves the peers
+# best (see peers/spark.py), and three epochs of averaged AdaGrad, after which nothing more is learnt.
+CLICK_PENALTY = 1e-5
+SPARK = {
+    "dense": {},
+    "click": {
+        "regParam": CLICK_PENALTY, "optimizer": "adagrad", "stepSize": 0.3, "averaging": True, "maxIter": 3, "tol": 0.0,
+        "localSteps": "epoch",
+    },
+}  # fmt: skip
+
+
+def dask_parameters(which: str) -> dict:
+    """The same for ``dask_ext``."""
+    from dsgd import Sync
+
+    if which == "dense":
+        return {}
+    return {
+        "alpha": CLICK_PENALTY, "optimizer": "adagrad", "eta0": 0.3, "average": True, "max_iter": 3, "tol": None,
+        "mode": Sync(local_steps="epoch"),
+    }  # fmt: skip
+
+
 def in_memory(X, y, X_test, y_test, **parameters) -> Sample:
     """``dsgd.SGDClassifier(**parameters).fit(X, y)``."""
     from dsgd import SGDClassifier
