@@ -9,7 +9,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from .shipping import unpack
 # A rank looks this often, in seconds, whether its gang has fallen while it waits for the others.
 _LOOK = 1.0
 _ran: set[str] = set()
+_swept: set[str] = set()
 _ran_lock = threading.Lock()
 
 
@@ -92,6 +93,7 @@ def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | 
     worker = distributed.get_worker()
     with (
         contextlib.closing(_Link(orders, worker)) as link,
+        _removed_if_swept(orders.scratch),
         scratch.shared(orders.scratch, orders.rank, orders.here) as directory,
         place.limit_threads(orders.threads),
     ):
@@ -115,6 +117,15 @@ def memory(worker: distributed.Worker) -> int | None:
     manager = worker.memory_manager
     fractions = [part for part in (manager.memory_spill_fraction, manager.memory_pause_fraction) if part]
     return int(manager.memory_limit * min(fractions, default=1.0)) if manager.memory_limit else None
+
+
+@contextlib.contextmanager
+def _removed_if_swept(path: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if path in _swept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def call(function: str, context: RankContext, payload: bytes, found: list[Any]) -> bytes:
@@ -209,7 +220,8 @@ def meeting(fit: str) -> str:
 
 
 def sweep(path: str) -> None:
-    """Remove a scratch directory."""
+    """Remove a scratch directory; a rank that still runs, and may write there once more, removes it when it ends."""
+    _swept.add(path)
     shutil.rmtree(path, ignore_errors=True)
 
 

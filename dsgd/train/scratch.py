@@ -38,7 +38,8 @@ def shared(path: str, rank: int, here: Sequence[int]) -> Iterator[str]:
     try:
         yield path
     finally:
-        _mark(path, rank).touch()
+        with contextlib.suppress(FileNotFoundError):  # The engine has swept already.
+            _mark(path, rank).touch()
         if all(_mark(path, peer).exists() for peer in here):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -173,7 +173,7 @@ BAD = [
     ({"z": [1.0, 2.0], "x": None}, r"one column 'x' was expected and f\.parquet has 0"),
     ({"v": [[1.0, 2.0], [1.0]]}, r"'v' has a vector of length 1 in row 41 of f\.parquet; 2 was expected"),
     ({"v": [[1.0, 2.0], None]}, r"'v' is null in row 41"),
-    ({"v": [[1.0, 2.0], [1.0, math.nan]]}, r"'v'\[1\] is NaN in row 41"),
+    ({"v": [[1.0, 2.0], [1.0, math.nan]]}, r"'v\[1\]' is NaN in row 41"),
     ({"v": [1.0, 2.0]}, r"'v' of f\.parquet is of type double; lists"),
     ({"y": [1.0, None]}, r"'y' is null in row 41 of f\.parquet; every row needs a label"),
     ({"y": [1.0, math.nan]}, r"'y' is nan in row 41 of f\.parquet; a label must be finite"),
