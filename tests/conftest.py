@@ -16,6 +16,7 @@ from pipelines.java import java_problem
 GROUPS = {"spark": "spark", "dask_client": "dask"}
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist, which reads the groups in the same hook.
 def pytest_collection_modifyitems(items):
     """Group the tests of one engine, and put the groups first: they are the longest units of work."""
     for item in items:
