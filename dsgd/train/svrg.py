@@ -60,6 +60,8 @@ class SVRG:
                 rows += work.add_batch(arrays, starts, begin, end, params, anchor)[1]
             work.buffer[-1] = rows
             self.collective.allreduce(work.buffer)
+            if work.buffer[-1] == 0:
+                continue  # With fewer rows a step than ranks, some steps have none: the gradient at the anchor alone only drifts.
             work.unfold(work.gradient)
             work.gradient *= one / max(work.buffer[-1], one)
             work.gradient += mean

@@ -136,7 +136,7 @@ class Rank:
             return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
         rule, mode = self.config.optimizer, self.config.mode
         rows = self._batch_rows("adagrad" if rule == "auto" else rule)
-        if rows > 1 or self.problem.outputs > 1:
+        if rows > 1 or self.problem.outputs > 1 or rule == "svrg":
             return max(1, -(-rows // size))
         if size == 1:
             return RUN_ROWS

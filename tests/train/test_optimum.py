@@ -96,6 +96,14 @@ def test_covtype_multinomial(optimiser):
     assert against_optimum("multinomial", X, y, alpha=1e-3, **OPTIMISERS[optimiser]).excess < EXCESS
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_variance_reduction_with_batches_of_few_rows(batch_size, n_workers):
+    X, y = some(REAL["a9a"](), 3000)
+    options = {"optimizer": "svrg", "batch_size": batch_size, "n_workers": n_workers, "tol": 1e-6}
+    assert against_optimum("log_loss", X, y, alpha=1e-2, **options).excess < EXCESS
+
+
 @pytest.mark.parametrize("optimizer", ["auto", "svrg"])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("loss", ["log_loss", "squared_error", "poisson"])
