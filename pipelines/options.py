@@ -110,12 +110,12 @@ def literal(text: str) -> Any:
 
     Examples
     --------
-    >>> literal("11"), literal("UA"), literal("['UA', 'AA']"), literal("[true, false]")
-    (11, 'UA', ['UA', 'AA'], [True, False])
+    >>> literal("11"), literal("UA"), literal("['UA', 'AA']"), literal("[true, false]"), literal("null")
+    (11, 'UA', ['UA', 'AA'], [True, False], 'null')
     """
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for read in (ast.literal_eval, json.loads):
+    for read in (ast.literal_eval, json.loads) if text.startswith("[") else (ast.literal_eval,):
         with contextlib.suppress(ValueError, SyntaxError):
             return read(text)
     return text
