@@ -196,8 +196,8 @@ class SparkEngine:
 
     def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
-        tasks = self.slots()
         try:
+            tasks = self.slots()
             self._session.collect(
                 self._tasks(tasks).mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP
             )
@@ -206,10 +206,13 @@ class SparkEngine:
 
     def close(self) -> None:
         """Remove what aggregates have cached; the session stays open."""
-        if self._leaves:
-            for leaves in self._leaves.values():
-                leaves.unpersist()
-            self._leaves = {}
+        kept, self._leaves = self._leaves, {}
+        if kept:
+            try:
+                for leaves in kept.values():
+                    leaves.unpersist()
+            except Exception as error:  # The application is gone, and what it kept with it.
+                _log.debug("could not let go of the leaves: %s", error)
             self._sweep(self._name)
 
     def __enter__(self) -> "SparkEngine":

@@ -118,6 +118,22 @@ def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
     assert len(selftest.check(SparkEngine(spark), 2)) == 2
 
 
+def test_an_engine_closes_when_its_application_is_gone(spark, monkeypatch):
+    """An error of closing would hide the one that says what happened."""
+
+    def gone(*_):
+        raise RuntimeError("the application is gone")
+
+    engine = SparkEngine(spark)
+    leaves = engine._leaves_of(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(leaves, "unpersist", gone)
+        patch.setattr(engine, "slots", gone)
+        engine.close()
+    leaves.unpersist()
+    engine.close()
+
+
 def test_the_callers_job_group_is_left_alone(spark):
     spark.sparkContext.setJobGroup("mine", "the user's own", False)
     try:
