@@ -21,6 +21,8 @@ from ..conftest import unavailable
 
 pyspark = pytest.importorskip("pyspark")
 HOME = Path(pyspark.__file__).parent
+# The workers' Python and packages are this process's own.
+HERE = {"PYTHONPATH": str(Path(dsgd.__file__).parents[1]), "PYSPARK_PYTHON": sys.executable}
 CLIENT = Path(__file__).with_name("connect_client.py")
 
 
@@ -57,7 +59,7 @@ def remote(tmp_path_factory):
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=scratch,
-            env={**os.environ, "SPARK_HOME": str(HOME), "PYSPARK_PYTHON": sys.executable},
+            env={**os.environ, **HERE, "SPARK_HOME": str(HOME)},
         )
         stack.callback(_end, server)
         _await(scratch / "server.log", "Spark Connect server started", server)
@@ -94,7 +96,7 @@ def test_a_client_without_java_trains_the_same_models(remote, tmp_path):
         capture_output=True,
         text=True,
         timeout=280,
-        env={**os.environ, "PYTHONPATH": str(Path(dsgd.__file__).parents[1]), "PYSPARK_PYTHON": sys.executable},
+        env={**os.environ, **HERE},
     )
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
