@@ -11,7 +11,6 @@ import numpy as np
 
 from ..measure import Sample, Stopwatch, log_loss
 
-
 # What the engines' fits are given, besides the path: nothing for dense data; for the click set the penalty that serves the peers
 # best (see peers/spark.py), and three epochs of averaged AdaGrad, after which nothing more is learnt.
 CLICK_PENALTY = 1e-5

@@ -40,6 +40,14 @@ class Kept:
         return self.block is None and self.path is None
 
 
+_OPEN: "weakref.WeakSet[BlockCache]" = weakref.WeakSet()
+
+
+def any_open() -> bool:
+    """Whether this process has a cache that is not closed, and so maybe blocks in memory."""
+    return bool(_OPEN)
+
+
 class BlockCache:
     """Blocks in memory up to ``memory_bytes``, then in files below ``directory`` up to ``cache_bytes``.
 
@@ -54,6 +62,7 @@ class BlockCache:
         self._memory_left, self._memory_limit = memory_bytes, memory_limit
         self._disk_left = np.inf if cache_bytes is None else cache_bytes
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        _OPEN.add(self)
 
     @property
     def disk_bytes(self) -> int:
@@ -63,6 +72,7 @@ class BlockCache:
 
     def close(self) -> None:
         """Remove the files; safe to call twice."""
+        _OPEN.discard(self)
         self._finalizer()
 
     def put(self, name: str, number: int, block: Block) -> Kept:

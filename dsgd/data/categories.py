@@ -23,6 +23,8 @@ from .spec import Categorical
 from .where import Where
 
 _EMPTY = np.zeros(1, np.uint8)
+# Entries of a dictionary from which on it is worth a look which of them rows use: a table's may be longer than the table.
+_LARGE = 1 << 10
 
 
 def encode_categories(
@@ -65,11 +67,23 @@ def encode_categories(
         values = _as_text(array.dictionary, column.name, array.indices, where)
         _fill_table(values, column, ranges[i].start, table[starts[i] : starts[i + 1]])
         indices.append(_as_indices(array))
-    if numbering is not None:
-        numbering.apply(table)
+        if numbering is not None:
+            _number(numbering, table[starts[i] : starts[i + 1]], indices[i], array.indices.null_count > 0)
     addresses = np.array([index.__array_interface__["data"][0] for index in indices], np.uint64)
     gather_codes(addresses, table, starts[:-1].astype(np.int64), destination, out)
     return out
+
+
+def _number(numbering: Numbering, table: np.ndarray, index: np.ndarray, nulls: bool) -> None:
+    """Replace the positions in a column's table by numbers; in a large one only those that rows look up."""
+    if len(table) <= _LARGE:
+        numbering.apply(table if nulls else table[:-1])
+        return
+    used = np.zeros(len(table), bool)
+    used[index] = True
+    numbers = table[used]
+    numbering.apply(numbers)
+    table[used] = numbers
 
 
 def as_dictionary(array: pa.Array) -> pa.DictionaryArray:

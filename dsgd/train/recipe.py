@@ -109,7 +109,7 @@ def updates_sparse(layout: Layout, batch_rows: int, entries: float, together: bo
     ``entries`` is the mean number of codes, interactions and sparse values of a row; ``together`` says whether ranks sum each
     mini-batch's gradient. Sums and sweeps over neighbouring numbers are that much faster than lists of indices.
     """
-    factor = 48 if together else 4
+    factor = 16 if together else 4
     return layout.size > layout.dense and layout.size - layout.dense > factor * entries * batch_rows
 
 

@@ -200,10 +200,10 @@ class Stepwise:
     def _global_steps(self, epoch: int | None) -> float:
         count = steps_of_epoch(self.rows, self.recipe.batch_rows)
         self._make_clock(count + 1)
+        if isinstance(self.reducer, SharedMemory) and not self.recipe.sparse:
+            return SharedSteps(self, self.reducer).epoch(self.share.training(epoch), count)
         parts = batches(self.share.training(epoch), self.work.run, self.own_rows, count)
         if not self.recipe.sparse:
-            if isinstance(self.reducer, SharedMemory):
-                return SharedSteps(self, self.reducer).epoch(self.share.training(epoch), count)
             return sum(self._dense_step(pieces) for pieces in parts)
         stepper, loss = SparseStep(self), 0.0
         wanted = int(np.clip(self.rows * _NUMBERS_A_ROW // self.problem.size, 1, min(_SNAPSHOTS, count)))

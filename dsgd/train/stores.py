@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.cache import any_open
 from ..data.memory import resident
 from ..data.numbering import Numbering
 from ..data.sources import open_store
@@ -62,7 +63,8 @@ def memory_options(context: RankContext, config: FitConfig, weights: int) -> dic
     if not limits:
         return options
     begun = resident()
-    if config.memory_limit is not None and begun > config.memory_limit:
+    # Of shares that lie in one process, the others' blocks are not what was there before.
+    if config.memory_limit is not None and begun > config.memory_limit and not any_open():
         raise ConfigError(
             f"memory_limit={config.memory_limit:,} is less than the {begun:,} bytes that the process has resident before it "
             "reads a row; allow more, or let the workers be processes of their own"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dsgd.data import BlockStore, Numbering, can_number, read_parquet
+from dsgd.data import BlockStore, Numbering, as_dataset, can_number, open_store, read_parquet
 from dsgd.data.numbering import merge_numberings
 from dsgd.data.spec import Categorical, FeatureSpec, Interaction, Vector
 from dsgd.errors import DataError
@@ -120,3 +120,14 @@ def test_blocks_hold_numbers(words, level, again, tmp_path, monkeypatch):
 def test_counts_by_position_and_numbers_exclude_each_other(words, tmp_path):
     with pytest.raises(ValueError, match="touched"):
         BlockStore(words, words.splits(), str(tmp_path), touched=True, numbering=Numbering(words.spec.layout))
+
+
+def test_of_a_long_dictionary_only_what_rows_use_is_numbered(tmp_path):
+    words = pa.array([f"w{k}" for k in range(60_000)])
+    index = pa.array(np.random.default_rng(0).integers(100, 120, 500), pa.int32())
+    table = pa.table({"c": pa.DictionaryArray.from_arrays(index, words), "d": ["u"] * 499 + [None], "y": [0, 1] * 250})
+    dataset = as_dataset(table, "y")
+    numbering = Numbering(dataset.spec.layout)
+    with open_store(dataset, dataset.splits(), str(tmp_path), numbering=numbering) as store:
+        codes = np.concatenate([block.codes for block in store.blocks()])
+    assert len(numbering.codes) == len(np.unique(codes)) == 22
