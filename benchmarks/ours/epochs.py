@@ -15,7 +15,7 @@ from dsgd.kernels.rows import Frame, Rows
 from dsgd.kernels.scratch import make_scratch
 from dsgd.kernels.steps import Penalty, local_steps
 from dsgd.losses import LogLoss
-from dsgd.objective.problem import RUN_BYTES, run_starts
+from dsgd.objective.problem import RUN_BYTES, RUN_IN_ORDER, run_starts
 from dsgd.optim.rules import SGD, AdaGrad
 from dsgd.optim.schedules import Constant
 from dsgd.seeding import ORDER, generator
@@ -54,12 +54,14 @@ class Loop:
         categories, of SGD when all of it is dense.
     batch : int
     rate : float
+    in_order : bool
+        Whether rows are visited as they are stored.
     """
 
-    def __init__(self, layout: Layout, *, online: bool, batch: int = 1024, rate: float = 0.1):
+    def __init__(self, layout: Layout, *, online: bool, batch: int = 1024, rate: float = 0.1, in_order: bool = False):
         self.layout, self.online = layout, online
         row_bytes = 4 * (self.layout.dense + self.layout.codes)
-        self.run = min(max(RUN_BYTES // row_bytes, 1), batch)
+        self.run = min(max((RUN_IN_ORDER if in_order else 1) * RUN_BYTES // row_bytes, 1), batch)
         self.run = 1 << (self.run.bit_length() - 1)
         self.batch = batch // self.run
         self.params = np.zeros(self.layout.size + 1, np.float32)
@@ -101,7 +103,7 @@ class Loop:
 
 def epoch(store, layout: Layout, order: EpochOrder | None, **options: Any) -> Sample:
     """Time one epoch of a fresh :class:`Loop`."""
-    loop = Loop(layout, **options)
+    loop = Loop(layout, in_order=order is None, **options)
     loop.params.fill(0)  # has the system hand over the pages before the clock starts, as a second epoch finds them
     loop.grad.fill(0)
     if loop.first is not None:

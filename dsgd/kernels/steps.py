@@ -84,7 +84,8 @@ def batch_gradient(loss, rows, frame, starts, begin, end, run, params, weight_sc
         stop = min(start + run, label.size)
         codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run(dense, codes, indptr, indices, values, offset, start, stop, folded, intercept, params, scores)
-        if r + 1 < end and dense.shape[1]:
+        # Processors see by themselves that rows follow each other.
+        if r + 1 < end and dense.shape[1] and starts[r + 1] != stop:
             fetch_run(dense, starts[r + 1], starts[r + 1] + run)
         loss_sum += slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes)
         pull_back_run(dense, codes, indptr, indices, values, start, stop, slopes, grad)

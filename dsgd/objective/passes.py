@@ -54,11 +54,13 @@ class Pass:
     problem : Problem
     batch_rows : int
         Most rows that a mini-batch of this rank will have; bounds the length of a run.
+    in_order : bool
+        Whether rows are visited in the order in which they are stored.
     """
 
-    def __init__(self, problem: Problem, batch_rows: int = 1 << 20):
+    def __init__(self, problem: Problem, batch_rows: int = 1 << 20, in_order: bool = False):
         self.problem = problem
-        self.run = problem.run_length(batch_rows)
+        self.run = problem.run_length(batch_rows, in_order)
         layout = problem.layout
         self.scratch = make_scratch(
             problem.dtype, self.run, layout.codes + layout.crosses.count, layout.dense, problem.outputs

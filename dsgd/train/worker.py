@@ -85,9 +85,8 @@ class Rank:
         prepare_labels(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
-        self.work = Pass(
-            self.problem, longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
-        )
+        longest = longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
+        self.work = Pass(self.problem, longest, in_order=not self.config.shuffle)
         self._stores = store, held_out
         self._take_up(fraction)
 
