@@ -53,7 +53,11 @@ class Session(ABC):
         try:
             self._watch(thread, tag, tasks, deadline)
         except BaseException:
-            self.stop(tag)
+            # An interrupt may have come while this thread talked to the JVM, and its connection is then not to be trusted:
+            # another thread has one of its own.
+            stopping = threading.Thread(target=_attempt, args=(lambda: self.stop(tag),), daemon=True)
+            stopping.start()
+            stopping.join(_STOP)
             thread.join(_STOP)
             raise
         rows, error = outcome[0]
