@@ -67,18 +67,23 @@ def gather(codes, at, params, first, second, last, clock, rate, now, lanes):
 
 
 @inlined
+def fetch_weight(j, params, first, second, last):
+    """Ask for weight ``j`` and its state."""
+    prefetch(params, j)
+    if first is not None:
+        prefetch(first, j)
+    if second is not None:
+        prefetch(second, j)
+    if last is not None:
+        prefetch(last, j)
+
+
+@inlined
 def fetch_ahead(codes, at, params, first, second, last):
     """Ask for what row ``at + AHEAD`` of ``codes`` will need, while the rows before it are worked on."""
     if at + AHEAD < codes.shape[0]:
         for q in range(codes.shape[1]):
-            j = np.intp(codes[at + AHEAD, q])
-            prefetch(params, j)
-            if first is not None:
-                prefetch(first, j)
-            if second is not None:
-                prefetch(second, j)
-            if last is not None:
-                prefetch(last, j)
+            fetch_weight(np.intp(codes[at + AHEAD, q]), params, first, second, last)
 
 
 @inlined
@@ -86,14 +91,7 @@ def fetch_entries_ahead(indptr, indices, i, params, first, second, last):
     """As ``fetch_ahead``, for the sparse part of row ``i + AHEAD``."""
     if i + AHEAD + 1 < indptr.size:
         for e in range(indptr[i + AHEAD], indptr[i + AHEAD + 1]):
-            j = np.intp(indices[e])
-            prefetch(params, j)
-            if first is not None:
-                prefetch(first, j)
-            if second is not None:
-                prefetch(second, j)
-            if last is not None:
-                prefetch(last, j)
+            fetch_weight(np.intp(indices[e]), params, first, second, last)
 
 
 @inlined

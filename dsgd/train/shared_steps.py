@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..collectives.shared import SharedMemory
-from ..kernels.reduced import reduced_steps, reduced_steps_multi
+from ..kernels.reduced import reduced_steps
 from ..kernels.rows import Rows
 from ..kernels.shared import DONE
 from .batches import cuts
@@ -34,14 +34,13 @@ class SharedSteps:
     def _block(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> float:
         o = self._owner
         p, r, work = o.problem, o.recipe, o.work
-        kernel = reduced_steps if p.outputs == 1 else reduced_steps_multi
         meeting = self._collective.meeting(work.buffer)
         average = o.average if o.averaging else None
         total, piece, summed = 0.0, 0, False
         while True:
-            loss, reached, missing = kernel(
-                p.loss, r.rule, o.schedule, p.penalty(), arrays, p.frame, starts, edges, piece, summed, work.run, o.params,
-                o.first, o.second, o.step, p.dtype.type(p.weight_scale), work.buffer, average, o.averaged, meeting,
+            loss, reached, missing = reduced_steps(
+                p.loss, r.rule, o.schedule, p.penalty(), arrays, p.frame, starts, edges, piece, summed, work.run, p.outputs,
+                o.params, o.first, o.second, o.step, p.dtype.type(p.weight_scale), work.buffer, average, o.averaged, meeting,
                 work.scratch,
             )  # fmt: skip
             total += loss
