@@ -66,7 +66,8 @@ class StatisticsPass:
         if self._spec.missing == "mean" and self._spec.means is None:
             dense_moments_missing(block.dense, block.weight, *state, norms)
         else:
-            dense_moments(block.dense, block.weight, *state, norms)
+            scratch = np.empty((3, block.dense.shape[1]), block.dense.dtype)
+            dense_moments(block.dense, block.weight, *state, norms, scratch)
         if not (np.isfinite(self._m2).all() and np.isfinite(self._largest).all() and np.isfinite(norms).all()):
             self._search(block, where)
 

@@ -5,29 +5,14 @@ from .rows import codes_of
 
 
 @compiled
-def mark_rows(rows, frame, seen, count, limit, scratch):
-    """Set ``seen[j]`` for every weight ``j`` of a code, interaction or sparse entry; stop above ``limit``.
-
-    ``seen`` is (d,) bool, ``count`` how many are set before; ``scratch`` is (m, c + crosses) int32. Returns the count after.
-    """
-    indptr, indices = rows.indptr, rows.indices
-    n = rows.label.size
-    for start in range(0, n, scratch.shape[0]):
-        codes = codes_of(rows, frame, start, min(start + scratch.shape[0], n), scratch)
-        for i in range(codes.shape[0]):
-            for q in range(codes.shape[1]):
-                j = codes[i, q]
-                if not seen[j]:
-                    seen[j] = True
-                    count += 1
-        if indptr.size > 1:
-            for e in range(indptr[start], indptr[min(start + scratch.shape[0], n)]):
-                j = indices[e]
-                if not seen[j]:
-                    seen[j] = True
-                    count += 1
-        if count > limit:
-            return count
+def mark(indices, seen):
+    """Set ``seen[j]`` for every ``j`` in ``indices``, of shape (n, c); returns how many were not set before."""
+    count = 0
+    for i in range(indices.shape[0]):
+        for q in range(indices.shape[1]):
+            j = indices[i, q]
+            count += not seen[j]
+            seen[j] = True
     return count
 
 

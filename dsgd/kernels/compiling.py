@@ -16,7 +16,8 @@ from .cache import make_cache
 # how bad data is found.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 _njit: Any = njit
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": FAST, "error_model": "numpy", "no_cfunc_wrapper": True}
+_EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS = _EXACT | {"fastmath": FAST}
 
 
 def _cached(function, **options: Any):
@@ -31,6 +32,16 @@ def compiled(function):
 def helper(function):
     """Compile a part of kernels, which Python cannot call: unpacking its arguments would be half of its compilation."""
     return _cached(function, _nrt=False, no_cpython_wrapper=True)
+
+
+def exact(function):
+    """As ``compiled``, with sums in the order in which they are written: all ranks must come to the same bits."""
+    return kept(**_EXACT, _nrt=False)(function)
+
+
+def exact_helper(function):
+    """As ``helper``, with sums in the order in which they are written."""
+    return kept(**_EXACT, _nrt=False, no_cpython_wrapper=True)(function)
 
 
 def allocating(function):

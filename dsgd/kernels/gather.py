@@ -13,7 +13,7 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compiling import kept
+from .compiling import allocating, compiled
 
 _TILE = 256
 
@@ -28,7 +28,7 @@ def _pointer(typing_context, address):
     return types.voidptr(types.uintp), generate
 
 
-@kept(nogil=True)
+@allocating
 def gather_codes(addresses, table, table_start, destination, out):
     """Look dictionary indices up in tables of weight positions.
 
@@ -59,7 +59,7 @@ def gather_codes(addresses, table, table_start, destination, out):
                 out[row, j] = tile[i, j]
 
 
-@kept(nogil=True)
+@allocating
 def gather_floats(addresses, sample, destination, first, out, sums):
     """Interleave columns of floats.
 
@@ -95,7 +95,7 @@ def gather_floats(addresses, sample, destination, first, out, sums):
                 out[row, first + j] = tile[i, j]
 
 
-@kept(nogil=True)
+@compiled
 def scatter_rows(source, destination, first, out, sums):
     """Copy whole rows: ``out[destination[i], first:first + w] = source[i]``; their sums are added to ``sums``."""
     n, w = source.shape
@@ -107,7 +107,7 @@ def scatter_rows(source, destination, first, out, sums):
             out[row, first + j] = value
 
 
-@kept(nogil=True)
+@compiled
 def scatter_sparse(indptr, indices, values, destination, out_indptr, out_indices, out_values):
     """Permute the rows of a compressed sparse matrix; ``out_indptr`` holds the new row starts already."""
     for i in range(len(indptr) - 1):
@@ -118,7 +118,7 @@ def scatter_sparse(indptr, indices, values, destination, out_indptr, out_indices
             target += 1
 
 
-@kept(nogil=True)
+@compiled
 def copy_rows(source, rows, out):
     """Copy the rows with the given numbers: ``out[k] = source[rows[k]]``."""
     for k in range(len(rows)):

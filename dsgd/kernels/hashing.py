@@ -6,9 +6,8 @@ without a Python object per value. The hash is XXH64 as published (Y. Collet, "x
 """
 
 import numpy as np
-from numba import njit
 
-from .compiling import kept
+from .compiling import compiled, helper, inlined
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -20,12 +19,12 @@ _P5 = np.uint64(0x27D4EB2F165667C5)
 NULL_SEED = 0x6E756C6C
 
 
-@njit(inline="always")
+@inlined
 def _rotate(x, bits):
     return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
 
 
-@njit(inline="always")
+@inlined
 def _read(data, position, count):
     """``count`` bytes as a little-endian integer; LLVM joins the loads into one."""
     value = np.uint64(0)
@@ -34,17 +33,17 @@ def _read(data, position, count):
     return value
 
 
-@njit(inline="always")
+@inlined
 def _round(accumulator, lane):
     return _rotate(accumulator + lane * _P2, 31) * _P1
 
 
-@njit(inline="always")
+@inlined
 def _merge(hashed, accumulator):
     return (hashed ^ _round(np.uint64(0), accumulator)) * _P1 + _P4
 
 
-@kept(nogil=True)
+@helper
 def _stripes(data, start, stop, seed):
     """The part of XXH64 for 32 bytes and more: four lanes over whole stripes."""
     a, b, c, d = seed + _P1 + _P2, seed + _P2, seed, seed - _P1
@@ -59,7 +58,7 @@ def _stripes(data, start, stop, seed):
     return _merge(_merge(_merge(_merge(hashed, a), b), c), d)
 
 
-@kept(nogil=True)
+@compiled
 def xxhash64(data, start, stop, seed):
     """XXH64 of the bytes ``data[start:stop]``.
 
@@ -102,7 +101,7 @@ def xxhash64(data, start, stop, seed):
     return hashed ^ (hashed >> np.uint64(32))
 
 
-@kept(nogil=True)
+@compiled
 def hash_strings(data, offsets, seed, start, mask, out):
     """Write each string's weight position: ``out[i] = start + (xxhash64(string i) & mask)``.
 

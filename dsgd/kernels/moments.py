@@ -7,12 +7,12 @@ sample variances", 1979), so that a large mean costs no digits of the variance.
 
 import numpy as np
 
-from .compiling import kept
+from .compiling import compiled, helper
 
 _TILE = 256
 
 
-@kept(nogil=True, fastmath={"reassoc", "contract"})
+@helper
 def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
     """Add a tile's sums around ``pilot``, its largest absolute values and its rows' squared norms."""
     p = dense.shape[1]
@@ -38,7 +38,7 @@ def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
         norms[i] = norm
 
 
-@kept(nogil=True)
+@helper
 def _tile_weight(weight, begin, end):
     if weight.size == 0:
         return float(end - begin)
@@ -48,8 +48,8 @@ def _tile_weight(weight, begin, end):
     return total
 
 
-@kept(nogil=True)
-def dense_moments(dense, weight, total, mean, m2, largest, norms):
+@compiled
+def dense_moments(dense, weight, total, mean, m2, largest, norms, scratch):
     """Fold the rows of a block into running moments; the values must be finite, or the means will not be.
 
     Parameters
@@ -64,15 +64,17 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms):
         Largest absolute values; updated.
     norms : ndarray of shape (n,), float64
         Squared norms of the rows; written.
+    scratch : ndarray of shape (3, p), dtype of ``dense``
     """
     n, p = dense.shape
-    pilot, sums, squares = np.empty(p, dense.dtype), np.empty(p, dense.dtype), np.empty(p, dense.dtype)
+    pilot, sums, squares = scratch[0], scratch[1], scratch[2]
     for j in range(p):
         pilot[j] = mean[j] if total[j] > 0 or n == 0 else dense[0, j]
     for begin in range(0, n, _TILE):
         end = min(n, begin + _TILE)
-        sums[:] = 0
-        squares[:] = 0
+        for j in range(p):
+            sums[j] = 0
+            squares[j] = 0
         _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms)
         added = _tile_weight(weight, begin, end)
         if added > 0:
@@ -86,7 +88,7 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms):
                 pilot[j] = mean[j]
 
 
-@kept(nogil=True)
+@compiled
 def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
     """The same where NaN is a missing value: it is left out of every sum, and counts as zero in the norms."""
     n, p = dense.shape
@@ -106,7 +108,7 @@ def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
         norms[i] = norm
 
 
-@kept(nogil=True)
+@compiled
 def sparse_moments(indptr, indices, values, weight, start, sums, squares, largest, norms):
     """Fold compressed rows into per-column sums (around zero, the value of most elements) and add to the rows' norms.
 
@@ -129,7 +131,7 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, larges
             norms[i] += x * x
 
 
-@kept(nogil=True)
+@compiled
 def scalar_moments(values, weight):
     """Weight, mean, sum of squared deviations, smallest and largest of ``values``, of shape (n,); in two passes."""
     total, mean, m2 = 0.0, 0.0, 0.0
@@ -147,14 +149,14 @@ def scalar_moments(values, weight):
     return total, mean, m2, low, high
 
 
-@kept(nogil=True)
+@compiled
 def count_touched(indices, counts):
     """Count how often each weight occurs in ``indices``, an array of shape (m,)."""
     for index in indices:
         counts[index] += 1
 
 
-@kept(nogil=True)
+@compiled
 def count_values(bits, weight, keys, rows, weights, used, limit):
     """Count distinct labels in an open-addressed table.
 

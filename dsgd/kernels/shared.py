@@ -27,7 +27,7 @@ Python when they do::
 from typing import Any, NamedTuple
 
 from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
-from .compiling import kept
+from .compiling import exact, exact_helper
 
 LINE = 16  # int64 from one rank's flags to the next: two cache lines, because prefetchers fetch them in pairs
 ARRIVED, LEFT, PID = range(3)  # columns of a rank's flags
@@ -58,7 +58,7 @@ class Meeting(NamedTuple):
     spins: Any
 
 
-@kept(nogil=True)
+@exact_helper
 def _missing(flags, size, sequence):
     """First rank that has not arrived at the barrier, or DONE."""
     for rank in range(size):
@@ -67,7 +67,7 @@ def _missing(flags, size, sequence):
     return DONE
 
 
-@kept(nogil=True)
+@exact_helper
 def _differing(flags, size, sequence, tag):
     """DONE when all ranks came to the barrier for the same reason, else ``DONE - 1`` minus the first that did not."""
     for rank in range(size):
@@ -76,7 +76,7 @@ def _differing(flags, size, sequence, tag):
     return DONE
 
 
-@kept(nogil=True)
+@exact
 def wait(flags, size, sequence, spins):
     """Wait a bounded time for all ranks to arrive at barrier ``sequence``.
 
@@ -98,7 +98,7 @@ def wait(flags, size, sequence, spins):
     return _missing(flags, size, sequence)
 
 
-@kept(nogil=True)
+@exact
 def barrier(flags, progress, rank, spins):
     """Arrive at the next barrier, or go on waiting at it.
 
@@ -128,7 +128,7 @@ def barrier(flags, progress, rank, spins):
     return _differing(flags, flags.shape[0] // LINE, progress[BARRIERS], progress[TAG])
 
 
-@kept(nogil=True)
+@exact_helper
 def _add_slots(slots, offset, rank, own, result):
     """``result = slots[0] + slots[1] + ...`` in rank order, from ``offset`` on; ``own`` takes the place of ``slots[rank]``.
 
@@ -146,7 +146,7 @@ def _add_slots(slots, offset, rank, own, result):
                     total[i] += addend[i]
 
 
-@kept(nogil=True)
+@exact
 def allreduce(flags, slots, results, progress, buffer, rank, spins):
     """Sum ``buffer`` over the ranks, in place, or go as far as the peers allow.
 
@@ -189,7 +189,7 @@ def allreduce(flags, slots, results, progress, buffer, rank, spins):
     return DONE
 
 
-@kept(nogil=True)
+@exact_helper
 def _segment(length, rank, size):
     """The part of a piece that ``rank`` adds up (nobody's, when it is -1).
 
@@ -202,7 +202,7 @@ def _segment(length, rank, size):
     return min(rank * share, length), min((rank + 1) * share, length)
 
 
-@kept(nogil=True)
+@exact_helper
 def _add_segment(slots, results, buffer, start, rank):
     """Add this rank's segment of the piece at ``start`` up, into the results and into the buffer."""
     begin, end = _segment(min(slots.shape[1], buffer.shape[0] - start), rank, slots.shape[0])
@@ -211,7 +211,7 @@ def _add_segment(slots, results, buffer, start, rank):
     copy(buffer, start + begin, result, 0, end - begin)
 
 
-@kept(nogil=True)
+@exact_helper
 def _copy_in(slot, buffer, start, rank, size):
     """Copy a piece of the buffer into the slot, but for the segment that this rank adds up itself."""
     length = min(slot.shape[0], buffer.shape[0] - start)
@@ -220,7 +220,7 @@ def _copy_in(slot, buffer, start, rank, size):
     copy(slot, end, buffer, start + end, length - end)
 
 
-@kept(nogil=True)
+@exact_helper
 def _copy_out(result, buffer, start, rank, size):
     """Copy a summed piece into the buffer, but for the segment that is there already."""
     length = min(result.shape[0], buffer.shape[0] - start)
@@ -229,7 +229,7 @@ def _copy_out(result, buffer, start, rank, size):
     copy(buffer, start + end, result, end, length - end)
 
 
-@kept(nogil=True)
+@exact
 def broadcast(flags, slots, progress, buffer, root, rank, spins):
     """Copy the root's ``buffer`` (uint8) into every rank's; parameters and result as for :func:`allreduce`."""
     width = slots.shape[2]

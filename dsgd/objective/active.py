@@ -1,12 +1,15 @@
 """Which weights a dataset uses at all: often few, however many a hash leaves room for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..kernels.active import mark_rows
+from ..kernels.active import mark
+from ..kernels.expand import expand_codes
 from ..kernels.rows import Rows
 from .problem import Problem
+
+_ROWS = 4096  # between two looks at the limit
 
 
 def used_weights(problem: Problem, parts: Iterable[tuple[Rows, np.ndarray]], limit: int) -> np.ndarray | None:
@@ -31,9 +34,24 @@ def used_weights(problem: Problem, parts: Iterable[tuple[Rows, np.ndarray]], lim
     seen = np.zeros(problem.layout.size, np.bool_)
     seen[:dense] = True
     count = dense
-    codes = np.zeros((256, problem.layout.codes + problem.layout.crosses.count), np.int32)
     for rows, _ in parts:
-        count = mark_rows(rows, problem.frame, seen, count, limit, codes)
-        if count > limit:
-            return None
+        for indices in _indices(problem, rows):
+            count += mark(indices, seen)
+            if count > limit:
+                return None
     return np.flatnonzero(seen)
+
+
+def _indices(problem: Problem, rows: Rows) -> Iterator[np.ndarray]:
+    """Codes, interactions and indices of sparse values, some rows at a time; each of shape (n, c)."""
+    frame = problem.frame
+    crossed = np.zeros((_ROWS, problem.layout.codes + problem.layout.crosses.count), np.int32)
+    for start in range(0, rows.label.size, _ROWS):
+        stop = min(start + _ROWS, rows.label.size)
+        if frame.cross_start.size:
+            expand_codes(rows.codes, start, stop, frame.cross_columns, frame.cross_start, frame.cross_mask, crossed)
+            yield crossed[: stop - start]
+        elif rows.codes.shape[1]:
+            yield rows.codes[start:stop]
+        if rows.indptr.size > 1:
+            yield rows.indices[rows.indptr[start] : rows.indptr[stop], np.newaxis]
