@@ -1,6 +1,6 @@
 """Estimators and engine for a Dask cluster: the same names as in ``dsgd``, on the workers of a ``distributed.Client``."""
 
-from dsgd.errors import require_packages
+from dsgd.importing import require_packages
 
 require_packages("dask_ext", "dask", "dask", "distributed", "pandas")
 

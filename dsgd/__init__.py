@@ -4,10 +4,10 @@ Estimators and readers are imported when they are first asked for: a worker that
 scikit-learn.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, ConfigError, DataError, DSGDError, WorkerLost
+from .importing import importing_later
 from .train.modes import Sync
 
 if TYPE_CHECKING:
@@ -32,22 +32,13 @@ __all__ = [
     "read_parquet",
 ]
 
-_LATER = {
-    "LinearModel": ".fitted",
-    "SGDClassifier": ".estimators",
-    "SGDRegressor": ".estimators",
-    "load": ".fitted",
-    "read_parquet": ".data",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LATER[name], __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = importing_later(
+    __name__,
+    {
+        "LinearModel": ".fitted",
+        "SGDClassifier": ".estimators",
+        "SGDRegressor": ".estimators",
+        "load": ".fitted",
+        "read_parquet": ".data",
+    },
+)

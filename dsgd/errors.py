@@ -5,8 +5,6 @@ Every message says what was expected, what was found and what to do next. All of
 already catch.
 """
 
-from importlib.util import find_spec
-
 
 class DSGDError(Exception):
     """Base of every error that dsgd raises on purpose."""
@@ -26,24 +24,3 @@ class WorkerLost(DSGDError, RuntimeError):
 
 class CheckpointError(DSGDError, RuntimeError):
     """A checkpoint or a saved model is damaged, foreign, or of a format this version cannot read."""
-
-
-def require_packages(user: str, extra: str, *packages: str) -> None:
-    """Say which extra to install when packages that ``user`` needs are missing.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        In place of the one that the first import of such a package would raise.
-
-    Examples
-    --------
-    >>> require_packages("the demo", "demo", "no_such_package")
-    Traceback (most recent call last):
-    ModuleNotFoundError: the demo needs no_such_package, which is not installed: pip install 'dsgd[demo]'
-    """
-    for name in packages:
-        if find_spec(name) is None:
-            raise ModuleNotFoundError(
-                f"{user} needs {name}, which is not installed: pip install 'dsgd[{extra}]'", name=name
-            )

