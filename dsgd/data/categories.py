@@ -20,10 +20,12 @@ from ..kernels.hashing import NULL_SEED, hash_strings
 from .layout import ColumnRange
 from .numbering import Numbering
 from .spec import Categorical
+from .vocabulary import category_text
 from .where import Where
 
 _EMPTY = np.zeros(1, np.uint8)
-# Entries of a dictionary from which on it is worth a look which of them rows use: a table's may be longer than the table.
+# A dictionary of so many entries, and more than a quarter of the rows, is worth a look which of them rows use: a table's may be
+# longer than the table, while a row group of Parquet has its own, all of it in use.
 _LARGE = 1 << 10
 
 
@@ -76,7 +78,7 @@ def encode_categories(
 
 def _number(numbering: Numbering, table: np.ndarray, index: np.ndarray, nulls: bool) -> None:
     """Replace the positions in a column's table by numbers; in a large one only those that rows look up."""
-    if len(table) <= _LARGE:
+    if len(table) <= max(_LARGE, len(index) // 4):
         numbering.apply(table if nulls else table[:-1])
         return
     used = np.zeros(len(table), bool)
@@ -144,21 +146,6 @@ def _vocabulary_positions(values: pa.Array, column: Categorical, start: int):
     found = pc.index_in(values.cast(pa.string()), value_set=known)
     null = column.values.index(None) if None in column.values else len(known)
     return start + found.fill_null(len(known)).to_numpy(), start + null
-
-
-def category_text(value) -> str | None:
-    """The text that stands for a value in a vocabulary.
-
-    Examples
-    --------
-    >>> category_text(7), category_text(True), category_text("x"), category_text(None)
-    ('7', 'true', 'x', None)
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    return str(value)
 
 
 def _string_buffers(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ FeatureSpec, or a ConfigError / DataError that names the column. A group of colu
 columns of its types that nobody else named; a group that is given is taken as it is.
 """
 
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import pyarrow.types as pt
 
 from ..errors import ConfigError, DataError
 from .spec import Categorical, FeatureSpec, Interaction, Vector
+from .vocabulary import vocabulary_values
 
 DEFAULT_BITS = 18
 
@@ -208,29 +210,33 @@ def _as_tuples(interactions) -> list[tuple[str, ...]]:
 def _categorical(name: str, bits: "_Bits", vocabulary: dict) -> Categorical:
     if name not in vocabulary:
         return Categorical(name, bits.of(name))
-    values = tuple(vocabulary.pop(name))
-    if len(set(values)) < len(values):
-        raise ConfigError(f"the vocabulary of {name!r} names a value twice")
-    return Categorical(name, values=values)
+    return Categorical(name, values=vocabulary_values(name, vocabulary.pop(name)))
 
 
 class _Bits:
     """The user's ``hash_bits``: one int, or a dictionary by column and by tuple, of which every entry must be used."""
 
     def __init__(self, hash_bits):
-        self._all = hash_bits if isinstance(hash_bits, int) else DEFAULT_BITS
-        self._by_name = {} if isinstance(hash_bits, int) else {_key(k): v for k, v in hash_bits.items()}
+        by_name = isinstance(hash_bits, Mapping)
+        self._all = DEFAULT_BITS if by_name else _whole(hash_bits)
+        self._by_name = {_key(k): _whole(v) for k, v in hash_bits.items()} if by_name else {}
         self._unused = set(self._by_name)
 
     def of(self, name) -> int:
         self._unused.discard(name)
-        return int(self._by_name.get(name, self._all))
+        return self._by_name.get(name, self._all)
 
     def check_all_used(self):
         if self._unused:
             raise ConfigError(
                 f"hash_bits names {sorted(map(str, self._unused))}: no such categorical column or interaction"
             )
+
+
+def _whole(bits: Any) -> int:
+    if not isinstance(bits, numbers.Integral) or isinstance(bits, bool):
+        raise ConfigError(f"hash_bits must be an integer, or a dictionary from column names to integers, not {bits!r}")
+    return int(bits)
 
 
 def _key(name):

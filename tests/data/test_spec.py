@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dsgd.data import FeatureSpec, as_dataset
+from dsgd.data import Encoder, FeatureSpec, as_dataset
 from dsgd.data.spec import Categorical, Interaction, Vector
 from dsgd.errors import ConfigError, DataError
 
@@ -69,6 +69,37 @@ def test_bits_by_column_and_by_cross(trips):
     assert spec.interactions == (Interaction(("city", "hour"), 5),)
 
 
+def test_integers_of_numpy_are_bits(trips):
+    spec = as_dataset(trips, "late", hash_bits=np.int64(4)).spec
+    assert json.loads(json.dumps(spec.to_dict()))["categorical"][0]["bits"] == 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(24),
+        np.arange(24.0),
+        pa.array(range(24)),
+        [float(hour) for hour in range(24)],
+        [np.int8(hour) for hour in range(24)],
+        [str(hour) for hour in range(24)],
+    ],
+    ids=lambda values: f"{type(values).__name__} of {type(values[0]).__name__}",
+)
+def test_a_vocabulary_is_known_by_its_text(trips, values):
+    dataset = as_dataset(trips, "late", numeric=["delay"], categorical=["hour"], vocabulary={"hour": values})
+    again = FeatureSpec.from_dict(json.loads(json.dumps(dataset.spec.to_dict())))
+    assert again == dataset.spec
+    encoder = Encoder(again, dataset.roles, np.float32)
+    (block,) = dataset.blocks(dataset.splits()[0], encoder, trips.num_rows)
+    np.testing.assert_array_equal(block.codes[:, 0] - 1, trips["hour"].to_numpy())
+
+
+def test_not_a_number_in_a_vocabulary_is_what_is_missing(trips):
+    spec = as_dataset(trips, "late", vocabulary={"city": np.array(["Ulm", np.nan], object)}).spec
+    assert spec.categorical[0].values == ("Ulm", None)
+
+
 WRONG = [
     ({"numeric": ["nope"]}, DataError, "no column 'nope'"),
     ({"numeric": ["city"]}, DataError, "'city' of type string is named in numeric, which takes numbers"),
@@ -91,6 +122,12 @@ WRONG = [
     ({"hash_bits": {"nope": 4}}, ConfigError, "hash_bits names .*nope"),
     ({"vocabulary": {"delay": [1]}}, ConfigError, "vocabulary names .*delay"),
     ({"vocabulary": {"city": ["a", "a"]}}, ConfigError, "names a value twice"),
+    ({"vocabulary": {"city": [1, "1"]}}, ConfigError, "names a value twice"),
+    ({"vocabulary": {"city": [0.5]}}, ConfigError, "vocabulary of 'city' has the value 0.5 of type float"),
+    ({"vocabulary": {"city": [b"a"]}}, ConfigError, "vocabulary of 'city' has the value b'a' of type bytes"),
+    ({"vocabulary": {"city": "abc"}}, ConfigError, "vocabulary of 'city' must be a list"),
+    ({"hash_bits": 4.5}, ConfigError, "hash_bits must be an integer"),
+    ({"hash_bits": {"city": 4.5}}, ConfigError, "hash_bits must be an integer"),
     ({"missing": "zero"}, ConfigError, "missing must be"),
     ({"numeric": [], "categorical": [], "vectors": []}, ConfigError, "no feature columns are left"),
 ]
