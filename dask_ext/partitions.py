@@ -119,6 +119,12 @@ class PartitionsDataset(Dataset):
         for batch, where in whole.read_located(inner, batch_rows, threads):
             yield batch, Where(f"partition {split.index}", where.first)
 
+    def labels(self, split: Split, batch_rows: int) -> Iterator[tuple[pa.Array, Where]]:
+        """Yield a split's labels."""
+        whole, inner = self._open(split)
+        for labels, where in whole.labels(inner, batch_rows):
+            yield labels, Where(f"partition {split.index}", where.first)
+
     def blocks(
         self,
         split: Split,

@@ -88,6 +88,11 @@ class Dataset(ABC):
         for batch, _ in self.read_located(split, batch_rows, threads):
             yield batch
 
+    def labels(self, split: Split, batch_rows: int) -> Iterator[tuple[pa.Array, Where]]:
+        """Yield a split's labels as they are in the source, at most ``batch_rows`` at a time, with where they are from."""
+        for batch, where in self.read_located(split, batch_rows):
+            yield batch.column(batch.schema.get_field_index(self.roles.label)), where
+
     def blocks(
         self,
         split: Split,

@@ -91,6 +91,13 @@ class MatrixDataset(Dataset):
             arrays |= {name: pa.array(values[rows]) for name, values in self.columns.items()}
             yield pa.record_batch(arrays), Where("", self.first + start)
 
+    def labels(self, split: Split, batch_rows: int) -> Iterator[tuple[pa.Array, Where]]:
+        """Yield labels alone: a wide sparse matrix written out row by row may not fit into memory."""
+        values = self.columns[str(self.roles.label)]
+        for start in range(split.start, split.start + split.rows, batch_rows):
+            stop = min(start + batch_rows, split.start + split.rows)
+            yield pa.array(values[start:stop]), Where("", self.first + start)
+
     def blocks(
         self,
         split: Split,

@@ -141,17 +141,44 @@ def _matrix(X: Any, beside: dict[str, Any], missing: str, spec: FeatureSpec | No
                 f"{_NAMES[role]}={values!r} names a column, and a matrix has no column names; give an array"
             )
         names[role] = _NAMES[role]
-        columns[_NAMES[role]] = _vector(values, _NAMES[role], X.shape[0])
+        columns[_NAMES[role]] = _vector(values, role, X.shape[0])
     return MatrixDataset(X, columns, Roles(**names), missing, spec)
 
 
-def _vector(values: Any, name: str, rows: int) -> np.ndarray:
+def _vector(values: Any, role: str, rows: int) -> np.ndarray:
+    name = _NAMES[role]
     array = values.to_numpy() if hasattr(values, "to_numpy") else np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (rows,):
         raise DataError(f"{name} has shape {array.shape} and X has {rows} rows; {name} must be of shape ({rows},)")
+    if role != "label":
+        return _as_numbers(array, name)
+    if array.dtype.kind == "O":
+        _refuse_mixture(array, name)
     return array
+
+
+def _as_numbers(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype.kind in "fiub":
+        return array
+    if array.dtype.kind != "O":
+        raise DataError(f"{name} is of type {array.dtype}; numbers were expected: convert it")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} must hold numbers: {error}; convert it") from error
+
+
+def _refuse_mixture(array: np.ndarray, name: str) -> None:
+    try:
+        pa.array(array)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        kinds = sorted({type(value).__name__ for value in array})
+        raise DataError(
+            f"{name} holds values of the types {', '.join(kinds)}, which are no labels of one kind; make them all numbers, "
+            "or all strings"
+        ) from error
 
 
 def _table(table: pa.Table, beside: dict[str, Any], options: Options, spec: FeatureSpec | None) -> TableDataset:
@@ -165,7 +192,7 @@ def _table(table: pa.Table, beside: dict[str, Any], options: Options, spec: Feat
         names[role] = _NAMES[role]
         while names[role] in table.column_names:
             names[role] = "_" + names[role]
-        table = table.append_column(names[role], pa.array(_vector(values, _NAMES[role], table.num_rows)))
+        table = table.append_column(names[role], pa.array(_vector(values, role, table.num_rows)))
     return TableDataset(table, Roles(**names), options, spec)
 
 

@@ -49,7 +49,7 @@ def _fractions(values: np.ndarray) -> np.ndarray:
 def _refuse(dataset: Dataset, splits: Sequence[Split], is_bad: Callable[[np.ndarray], np.ndarray], advice: str) -> None:
     name = str(dataset.roles.label)
     for split in splits:
-        for batch, where in dataset.read_located(split, _BATCH_ROWS):
-            values = as_floats(batch.column(batch.schema.get_field_index(name)), np.dtype(np.float64))
+        for labels, where in dataset.labels(split, _BATCH_ROWS):
+            values = as_floats(labels, np.dtype(np.float64))
             refuse_values(is_bad(values), values, name, where, advice)
     raise DataError(f"the label column {name!r} cannot be used: {advice}")  # Its files have changed meanwhile.

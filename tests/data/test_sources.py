@@ -163,6 +163,22 @@ def test_a_column_that_is_missing_at_prediction():
         block_of(as_dataset(pa.table({"a": [1.0]}), spec=spec))
 
 
+@pytest.mark.parametrize("table", [np.eye(3), pa.table({"x": [1.0, 2.0, 3.0]})], ids=["matrix", "table"])
+@pytest.mark.parametrize("values", [[1, "a", 2], [True, 1, 0], ["a", 2.0, "b"], [1, 2**70, 3]], ids=str)
+def test_labels_of_several_kinds_in_one_array(table, values):
+    with pytest.raises(DataError, match="y holds values of the types (.*int|float, str)"):
+        as_dataset(table, np.array(values, object))
+
+
+@pytest.mark.parametrize("role", ["sample_weight", "offset"])
+@pytest.mark.parametrize(
+    "values", [["1", "2", "3"], np.array([1, "a", 2], object), np.zeros(3, "datetime64[s]")], ids=str
+)
+def test_weights_that_are_no_numbers(role, values):
+    with pytest.raises(DataError, match=f"{role} (is of type|must hold numbers)"):
+        as_dataset(np.eye(3), **{role: values})
+
+
 @pytest.mark.parametrize("role", ["y", "sample_weight", "offset"])
 def test_what_stands_beside_a_matrix_is_checked(role):
     values = np.array([0.0, 1.0, np.nan])

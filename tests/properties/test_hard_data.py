@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from sklearn.linear_model import PoissonRegressor
 
 from dsgd.errors import DataError
@@ -57,6 +58,13 @@ def test_targets_outside_the_domain(n_workers):
         train(X, np.where(np.arange(ROWS) == 599, -1.0, 1.0), loss="poisson", n_workers=n_workers)
     with pytest.raises(DataError, match="weight"):
         train(X, y, np.where(np.arange(ROWS) == 599, -1.0, 1.0), n_workers=n_workers)
+
+
+def test_a_bad_label_beside_a_wide_sparse_matrix_costs_no_matrix():
+    rows, columns = 70_000, 3_000_000
+    X = scipy.sparse.csr_array((np.ones(rows), (np.arange(rows), np.arange(rows))), (rows, columns))
+    with pytest.raises(DataError, match=r"-1\.0 in row 66000 of the data in memory"):
+        train(X, np.where(np.arange(rows) == 66_000, -1.0, 1.0), loss="poisson")
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
