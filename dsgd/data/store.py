@@ -224,6 +224,7 @@ class BlockStore:
                 statistics.add(block)
                 group.kept.append(self._cache.put(f"{index}-{start}-{number}", number, block))
             self._groups.append(group)
+        _give_back()
         return statistics.result(self._encoder.labels)
 
     def _encode(self, splits: Sequence[Split]) -> Iterator[Block]:
@@ -236,7 +237,6 @@ class BlockStore:
             parts = [block for split in splits for block in self._dataset.blocks(split, *options)]
             if parts:
                 yield concatenate(parts) if shuffle is None else join_shuffled(parts, shuffle)
-        pa.default_memory_pool().release_unused()  # what decoding has freed counts as resident until it is given back
 
     def _units(self) -> Iterator[tuple[_Group, list[Kept]]]:
         """What an order permutes: kept blocks one by one; those that were not kept as they come out of their group."""
@@ -252,6 +252,7 @@ class BlockStore:
             for number, block in enumerate(self._encode(group.splits)):
                 if number in wanted:
                     yield self._finish(block)
+            _give_back()
             return
         for kept in members:
             yield from self._cache.read(kept, partial(self._again, group, kept, self._finish))
@@ -260,10 +261,16 @@ class BlockStore:
         """Make a block again from its source."""
         for number, block in enumerate(self._encode(group.splits)):
             if number == kept.number and block.rows == kept.rows:
+                _give_back()
                 return finish(block)
         raise DataError(
             f"{group.splits[0].path or 'the data'} has changed while it was in use; do not write to it during a fit"
         )
+
+
+def _give_back() -> None:
+    """Give the system what decoding has freed: it counts as resident until then, and the next decoding would take it up again."""
+    pa.default_memory_pool().release_unused()
 
 
 def block_rows(layout: Layout, dtype: np.dtype) -> int:

@@ -32,6 +32,8 @@ class LabelMap:
 
     def __call__(self, label: np.ndarray) -> np.ndarray:
         """Return the targets of labels that are all in the table."""
+        if len(self.raw) == 2:  # a comparison is a tenth of a search
+            return np.where(label == self.raw[0], *self.targets)
         return self.targets[np.searchsorted(self.raw, label)]
 
 
