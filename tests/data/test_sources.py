@@ -166,7 +166,7 @@ def test_a_column_that_is_missing_at_prediction():
 @pytest.mark.parametrize("table", [np.eye(3), pa.table({"x": [1.0, 2.0, 3.0]})], ids=["matrix", "table"])
 @pytest.mark.parametrize("values", [[1, "a", 2], [True, 1, 0], ["a", 2.0, "b"], [1, 2**70, 3]], ids=str)
 def test_labels_of_several_kinds_in_one_array(table, values):
-    with pytest.raises(DataError, match="y holds values of the types (.*int|float, str)"):
+    with pytest.raises(DataError, match=r"y holds values of the types (.*int|float, str)"):
         as_dataset(table, np.array(values, object))
 
 
