@@ -5,6 +5,7 @@ An engine that is missing skips its tests with the reason; under continuous inte
 that they are never left out unseen.
 """
 
+import importlib
 import os
 import sys
 
@@ -28,10 +29,18 @@ def pytest_collection_modifyitems(items):
 
 
 def unavailable(reason: str):
-    """Skip the test for ``reason``; under continuous integration fail it."""
+    """Skip the test, or the module that is being collected, for ``reason``; under continuous integration fail it."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def require(package: str, extra: str):
+    """Import an optional package, or say with which extra it comes and skip."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        unavailable(f"{package} is not installed: pip install 'dsgd[{extra}]'")
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +51,7 @@ def spark(tmp_path_factory):
         unavailable(problem)
     # Spark's workers would otherwise be whichever python3 comes first on the path.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        unavailable("pyspark is not installed: pip install 'dsgd[spark]'")
+    SparkSession = require("pyspark.sql", "spark").SparkSession
     scratch = tmp_path_factory.mktemp("spark")
     session = (
         SparkSession.builder.master("local[2]")
@@ -67,12 +73,9 @@ def spark(tmp_path_factory):
 @pytest.fixture(scope="session")
 def dask_client(tmp_path_factory):
     """A client of a LocalCluster of two single-threaded worker processes, shared by all tests of this process."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        unavailable("dask is not installed: pip install 'dsgd[dask]'")
+    distributed = require("distributed", "dask")
     with (
-        LocalCluster(
+        distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
             processes=True,
@@ -80,6 +83,6 @@ def dask_client(tmp_path_factory):
             dashboard_address=":0",
             local_directory=str(tmp_path_factory.mktemp("dask")),
         ) as cluster,
-        Client(cluster) as client,
+        distributed.Client(cluster) as client,
     ):
         yield client

@@ -14,6 +14,9 @@ import pytest
 
 from dsgd.errors import WorkerLost
 from dsgd.train import selftest
+from pipelines.java import java_problem
+
+from ..conftest import require, unavailable
 
 SELF = "dsgd.train.selftest:"
 SCRIPT = Path(__file__).with_name("spark_cluster.py")
@@ -52,11 +55,10 @@ def check(told):
 
 @pytest.fixture
 def java():
-    pytest.importorskip("pyspark")
-    from pipelines.java import java_problem
-
-    if java_problem():
-        pytest.skip(java_problem())
+    require("pyspark", "spark")
+    problem = java_problem()
+    if problem:
+        unavailable(problem)
 
 
 @pytest.mark.timeout(300)
@@ -145,7 +147,7 @@ def test_dask_ranks_end_when_their_driver_dies(dask_client):
 
 @pytest.mark.timeout(200)
 def test_a_dask_worker_that_leaves_is_lost(tmp_path):
-    distributed = pytest.importorskip("distributed")
+    distributed = require("distributed", "dask")
     from dask_ext.engine import DaskEngine
 
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
