@@ -111,6 +111,7 @@ class BlockStore:
         self._finish = Finish()
         self._cache = BlockCache(directory, memory_bytes, cache_bytes, memory_limit)
         self._groups: list[_Group] = []
+        self._closed = False
         try:
             self.statistics: Statistics = self._encode_all(splits, touched)
         except BaseException:
@@ -143,7 +144,7 @@ class BlockStore:
 
     def close(self) -> None:
         """Remove the files and forget the blocks; safe to call twice."""
-        self._groups = []
+        self._groups, self._closed = [], True
         self._cache.close()
 
     def blocks(self, order: EpochOrder | None = None) -> Iterator[Block]:
@@ -210,10 +211,16 @@ class BlockStore:
 
     def _change(self, change: Callable[[Block], Block], before: Finish) -> None:
         """Change the blocks that are kept; one whose file is gone is first made again as it was ``before``."""
+        self._check_open()
         for group in self._groups:
             for kept in group.kept:
                 if not kept.away:
                     self._cache.change(kept, change, partial(self._again, group, kept, before))
+
+    def _check_open(self) -> None:
+        """A closed store has no rows to give, which must not look like a share without rows."""
+        if self._closed:
+            raise ValueError("the store is closed")
 
     def _encode_all(self, splits: Sequence[Split], touched: bool) -> Statistics:
         statistics = StatisticsPass(self._dataset.spec, self._encoder.dtype, touched=touched)
@@ -240,6 +247,7 @@ class BlockStore:
 
     def _units(self) -> Iterator[tuple[_Group, list[Kept]]]:
         """What an order permutes: kept blocks one by one; those that were not kept as they come out of their group."""
+        self._check_open()
         for group in self._groups:
             yield from ((group, [kept]) for kept in group.kept if not kept.away)
             away = [kept for kept in group.kept if kept.away]

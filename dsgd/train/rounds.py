@@ -7,7 +7,6 @@ steps are full gradients and whole local epochs; there are no mini-batches here.
 """
 
 import contextlib
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from ..objective.share import Share, longest_run
 from . import place, sample_parts
 from .engine import RankContext
 from .field import count_values
+from .holding import Holding
 from .plan import make_plan
 from .progress import Progress
 from .stepwise import Stepwise
@@ -63,10 +63,12 @@ class Round:
 
 def run_round(context: RankContext, job: Round) -> bytes:
     """Do one share's part of a round."""
-    with place.limit_threads(job.task.config.threads_per_worker):
-        held = _held(context, job)
-        with held.lock:
-            return getattr(held, job.work)(**job.arguments)
+    with (
+        place.limit_threads(job.task.config.threads_per_worker),
+        _HELD.use(job.fit, job.share, lambda: ShareOnWorker(context, job)) as held,
+    ):
+        held.plan(job.statistics)
+        return getattr(held, job.work)(**job.arguments)
 
 
 def add_sums(left: bytes, right: bytes) -> bytes:
@@ -91,10 +93,10 @@ class ShareOnWorker:
     """A share of the rows on the worker that encoded it, and what can be asked of it."""
 
     def __init__(self, context: RankContext, job: Round):
-        self.lock = threading.Lock()
-        self._stack = contextlib.ExitStack()
         self._task, self._number = job.task, job.share
-        self._stores = open_stores(context, job.task, self._stack)
+        with contextlib.ExitStack() as opened:
+            self._stores = open_stores(context, job.task, opened)
+            self._stack = opened.pop_all()
         self._drawn: Sample | None = None
         self._share: Share | None = None
 
@@ -180,25 +182,7 @@ class ShareOnWorker:
         return self._drawn
 
 
-_LOCK = threading.Lock()
-_HELD: dict[str, dict[int, ShareOnWorker]] = {}
-
-
-def _held(context: RankContext, job: Round) -> ShareOnWorker:
-    """The share as this process holds it, encoded if it does not yet."""
-    with _LOCK:
-        fit = _HELD.setdefault(job.fit, {})
-        while len(_HELD) > _MOST_FITS:
-            for old in _HELD.pop(next(iter(_HELD))).values():
-                old.close()
-        held = fit.get(job.share)
-    if held is None:
-        held = ShareOnWorker(context, job)
-        with _LOCK:
-            fit[job.share] = held
-    with held.lock:
-        held.plan(job.statistics)
-    return held
+_HELD: Holding[ShareOnWorker] = Holding(_MOST_FITS)
 
 
 def spread(values: np.ndarray, positions: np.ndarray, size: int) -> np.ndarray:
@@ -216,10 +200,7 @@ def spread(values: np.ndarray, positions: np.ndarray, size: int) -> np.ndarray:
 
 def forget(fit: str) -> None:
     """Let the shares of a fit go, in this process."""
-    with _LOCK:
-        shares = _HELD.pop(fit, {})
-    for held in shares.values():
-        held.close()
+    _HELD.forget(fit)
 
 
 def _no_progress(config: Any) -> Progress:

@@ -47,6 +47,13 @@ def collect(blocks):
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
+def test_a_closed_store_says_so_and_does_not_look_empty(store):
+    store.close()
+    for use in (lambda: list(store.keyed_blocks()), lambda: store.relabel(None)):
+        with pytest.raises(ValueError, match="the store is closed"):
+            use()
+
+
 def test_every_row_once_and_in_one_piece(store):
     assert (store.rows, len(store)) == (ROWS + 2000, 4)
     seen = []
