@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..errors import ConfigError
+from ..losses import LOSSES
 
 
 def refuse_combinations(config: Any) -> None:
@@ -16,7 +17,37 @@ def _combinations(config: Any) -> list[tuple[bool, str]]:
     """What does not go together: whether it is asked for, and what to say."""
     mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
     engine, gang = mode.topology == "engine", config.n_workers > 1 and mode.topology != "engine"
+    losses: dict[str, Any] = LOSSES
+    fitting = sorted(
+        name for name, loss in losses.items() if (loss.task == "binary") == (config.task == "classification")
+    )
     return [
+        (
+            config.loss not in fitting,
+            f"loss={config.loss!r} is not for {config.task}; use one of {fitting}",
+        ),
+        (
+            config.task == "regression" and (config.family != "auto" or config.class_weight is not None),
+            "family and class_weight are about classes, which a regression has none of; leave them at their defaults",
+        ),
+        (
+            config.family == "multinomial" and config.loss != "log_loss",
+            f"family='multinomial' is for loss='log_loss'; with {config.loss!r} use family='ovr'",
+        ),
+        (
+            config.early_stopping and not 0 < config.validation_fraction < 1,
+            "early_stopping=True holds rows out and trains on the others: validation_fraction must be above 0 and below 1, "
+            f"not {config.validation_fraction!r}",
+        ),
+        (
+            schedule == "optimal" and (config.alpha == 0 or config.penalty is None),
+            "learning_rate='optimal' is 1 / (alpha t) and needs a penalty with alpha > 0; use another schedule, such as "
+            "'invscaling', for a fit without a penalty",
+        ),
+        (
+            rule == "svrg" and not losses[config.loss].smooth,
+            f"optimizer='svrg' needs a smooth loss and {config.loss!r} has corners; use optimizer='sgd' with average=True",
+        ),
         (
             engine and mode.local_steps not in (1, "epoch"),
             "topology='engine' costs an engine's job a round, so local_steps must be 1 (full gradients) or 'epoch'; "
@@ -40,7 +71,7 @@ def _combinations(config: Any) -> list[tuple[bool, str]]:
         ),
         (
             gang and rule == "svrg" and mode.local_steps != 1,
-            f"optimizer='svrg' reduces every step; use Sync(local_steps=1), or optimizer='sgd' for {mode.local_steps!r}",
+            f"optimizer='svrg' reduces every step; use local_steps=1, or optimizer='sgd' for {mode.local_steps!r}",
         ),
         (
             gang and rule == "svrg" and mode.compression != "none",

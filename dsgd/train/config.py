@@ -1,21 +1,14 @@
 """What a fit is asked to do: one frozen dataclass, checked before any work starts, and what comes back from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 
 from ..data.spec import FeatureSpec
-from ..errors import ConfigError
-from ..losses import LOSSES
-from ..optim.rules import RULES
 from .combinations import refuse_combinations
 from .modes import Sync
-
-OPTIMIZERS = ("auto", "svrg", *RULES)
-PENALTIES = (None, "l2", "l1", "elasticnet")
-SCHEDULES = ("constant", "invscaling", "optimal", "adaptive", "cosine")
-FAMILIES = ("auto", "binomial", "multinomial", "ovr")
+from .values import refuse_values
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,10 @@ class FitConfig:
         Bytes of block files, and of resident memory, that a worker may use.
     encrypt : bool
     port_range : (int, int) or None
+        First and last port at which ranks listen for each other; None lets the system choose.
     interface : str or None
+        Network interface of the ranks' machines (its name, such as "eth0"), or an address, at which they listen and are
+        reached; None is the address by which the engine knows the machine.
     deadline : float
         Seconds without a sign of life after which a peer counts as lost.
 
@@ -119,28 +115,11 @@ class FitConfig:
     deadline: float = 60.0
 
     def __post_init__(self):
-        for name, values in _CHOICES.items():
-            _one_of(name, getattr(self, name), values)
-        for name, (low, strict) in _BOUNDS.items():
-            _at_least(name, getattr(self, name), low, strict)
-        for name in ("l1_ratio", "validation_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)!r}")
-        if self.early_stopping and not 0 < self.validation_fraction < 1:
-            raise ConfigError(f"validation_fraction must be above 0 and below 1, not {self.validation_fraction!r}")
-        losses: dict[str, Any] = LOSSES
-        binary = losses[self.loss].task == "binary"
-        if binary != (self.task == "classification"):
-            known = sorted(name for name, loss in losses.items() if (loss.task == "binary") != binary)
-            raise ConfigError(f"loss={self.loss!r} is not for {self.task}; use one of {known}")
-        if self.optimizer == "svrg" and not losses[self.loss].smooth:
-            raise ConfigError(
-                f"optimizer='svrg' needs a smooth loss and {self.loss!r} has corners; use optimizer='sgd' with average=True"
-            )
-        if not isinstance(self.mode, Sync):
-            raise ConfigError(f"mode must be a Sync(...) object, not {self.mode!r}")
-        if not isinstance(self.average, (bool, int, np.integer)) or self.average < 0:
-            raise ConfigError(f"average must be True, False or a number of rows >= 0, not {self.average!r}")
+        for parameter in fields(self):
+            value = getattr(self, parameter.name)
+            if isinstance(value, np.generic):  # numpy's numbers, booleans and strings are as good as Python's
+                object.__setattr__(self, parameter.name, value.item())
+        refuse_values(self)
         refuse_combinations(self)
 
     @property
@@ -148,48 +127,6 @@ class FitConfig:
         """Shares (l1, l2) of ``alpha``."""
         ratio = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]
         return (0.0, 0.0) if ratio is None else (ratio, 1.0 - ratio)
-
-
-_CHOICES: dict[str, tuple] = {
-    "task": ("classification", "regression"),
-    "loss": tuple(sorted(LOSSES)),
-    "penalty": PENALTIES,
-    "family": FAMILIES,
-    "optimizer": OPTIMIZERS,
-    "learning_rate": SCHEDULES,
-    "dtype": ("float32", "float64"),
-}
-_BOUNDS: dict[str, tuple[float, bool]] = {
-    "alpha": (0, False),
-    "eta0": (0, True),
-    "batch_size": (1, False),
-    "max_iter": (1, False),
-    "tol": (0, False),
-    "n_iter_no_change": (1, False),
-    "warmup_steps": (0, False),
-    "n_workers": (1, False),
-    "threads_per_worker": (1, False),
-    "seed": (0, False),
-    "cache_bytes": (0, False),
-    "memory_limit": (1, False),
-    "deadline": (0, True),
-}
-_AUTO = ("alpha", "eta0", "batch_size")
-_OPTIONAL = ("tol", "cache_bytes", "memory_limit")
-
-
-def _one_of(name: str, value, values: tuple) -> None:
-    if value not in values:
-        raise ConfigError(f"{name} must be one of {', '.join(map(repr, values))}, not {value!r}")
-
-
-def _at_least(name: str, value, low: float, strict: bool) -> None:
-    if (value is None and name in _OPTIONAL) or (isinstance(value, str) and value == "auto" and name in _AUTO):
-        return
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not (value > low if strict else value >= low) or not np.isfinite(value):
-        also = " or 'auto'" if name in _AUTO else " or None" if name in _OPTIONAL else ""
-        raise ConfigError(f"{name} must be a number {'>' if strict else '>='} {low}{also}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from ..errors import ConfigError
 
 Compression = Literal["none", "fp16", "int8", "topk"]
@@ -38,7 +40,9 @@ class Sync:
     def __post_init__(self):
         if self.topology not in ("ring", "tree", "engine"):
             raise ConfigError(f"topology must be 'ring', 'tree' or 'engine', not {self.topology!r}")
-        if self.local_steps != "epoch" and not (isinstance(self.local_steps, int) and self.local_steps >= 1):
+        steps = self.local_steps.item() if isinstance(self.local_steps, np.generic) else self.local_steps
+        object.__setattr__(self, "local_steps", steps)
+        if steps != "epoch" and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 1):
             raise ConfigError(f"local_steps must be an integer >= 1 or 'epoch', not {self.local_steps!r}")
         if self.compression not in ("none", "fp16", "int8", "topk"):
             raise ConfigError(f"compression must be 'none', 'fp16', 'int8' or 'topk', not {self.compression!r}")

@@ -122,8 +122,6 @@ def _outputs(config: FitConfig, loss, classes) -> tuple[Any, int, str]:
         return loss, 1, "single"
     k = len(classes)
     multinomial = config.family == "multinomial" or (config.family == "auto" and config.loss == "log_loss" and k > 2)
-    if config.family == "multinomial" and config.loss != "log_loss":
-        raise ConfigError(f"family='multinomial' is for loss='log_loss'; with {config.loss!r} use family='ovr'")
     if config.family == "binomial" and k > 2:
         raise ConfigError(f"family='binomial' is for two classes, and there are {k}; use 'multinomial' or 'ovr'")
     if multinomial:
@@ -145,9 +143,7 @@ def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[f
         return statistics.weight, np.zeros(0)
     present = dict(zip(label.classes.tolist(), label.class_weight, strict=True))
     totals = np.array([present.get(value, 0.0) for value in classes.tolist()])
-    if isinstance(config.class_weight, str):
-        if config.class_weight != "balanced":
-            raise ConfigError(f"class_weight must be a dict, 'balanced' or None, not {config.class_weight!r}")
+    if config.class_weight == "balanced":
         # Of the rows as they are, sample weights aside, as scikit-learn does it.
         rows = dict(zip(label.classes.tolist(), label.class_rows, strict=True))
         counts = np.array([rows.get(value, 0) for value in classes.tolist()], float)
@@ -157,8 +153,6 @@ def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[f
         unknown = set(config.class_weight) - set(classes.tolist())
         if unknown:
             raise ConfigError(f"class_weight names {sorted(unknown, key=str)[0]!r}, which is none of the classes")
-        if (factors < 0).any() or not np.isfinite(factors).all():
-            raise ConfigError("class_weight must hold finite numbers >= 0")
     weight = float(totals @ factors)
     if weight <= 0:
         raise ConfigError("class_weight leaves no weight on any row")

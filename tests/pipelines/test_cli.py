@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from dsgd.losses import LOSSES
-from dsgd.train import config
+from dsgd.optim.schedules import SCHEDULES
+from dsgd.train.values import OPTIMIZERS
 from pipelines.cli import COMMANDS, main
 from pipelines.commands import fit as fit_command
 
@@ -134,8 +135,8 @@ def test_help(words):
 
 def test_the_choices_are_those_of_the_core():
     assert set(fit_command.LOSSES) == set(LOSSES)
-    assert set(fit_command.OPTIMIZERS) == set(config.OPTIMIZERS)
-    assert set(fit_command.SCHEDULES) == set(config.SCHEDULES)
+    assert set(fit_command.OPTIMIZERS) == set(OPTIMIZERS)
+    assert set(fit_command.SCHEDULES) == set(SCHEDULES)
 
 
 def test_an_existing_model_is_kept(data, model, tmp_path):
