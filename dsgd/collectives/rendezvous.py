@@ -81,7 +81,7 @@ def connect(
     port_range : (int, int) or None
         First and last port to listen at; None lets the system choose.
     interface : str or None
-        Address of this machine at which to listen and be reached; None is ``context.host``.
+        Address, or name of a network interface, of this machine at which to listen and be reached; None is ``context.host``.
     attempt : int
         Number of the attempt at this fit; ranks of another attempt are fenced off.
 

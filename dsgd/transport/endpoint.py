@@ -83,12 +83,20 @@ def configure(endpoint: zmq.Socket) -> None:
 def listen(listener: zmq.Socket, host: str, port_range: tuple[int, int] | None) -> str:
     """Bind to ``host``'s own interface, at a free port of the range (both ends included), and return the address.
 
+    Parameters
+    ----------
+    listener : zmq.Socket
+    host : str
+        An address or a name of this machine, or the name of one of its network interfaces.
+    port_range : (int, int) or None
+
     Raises
     ------
     ConfigError
         When the host is not an address of this machine, or no port of the range is free.
     """
-    address = _resolve(host)
+    interfaces = [name for _, name in socket.if_nameindex()]
+    address = host if host in interfaces else _resolve(host)  # ZeroMQ knows the interfaces' addresses
     if ":" in address:
         listener.set(zmq.IPV6, 1)
         address = f"[{address}]"
@@ -116,5 +124,5 @@ def _resolve(host: str) -> str:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError as error:
         raise ConfigError(
-            f"the host name {host!r} does not resolve on this machine: {error}; give an address"
+            f"{host!r} does not resolve on this machine, and is none of its network interfaces: {error}; give an address"
         ) from error

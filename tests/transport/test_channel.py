@@ -33,7 +33,7 @@ def opened():
     channels = []
 
     def open_channel(rank, security, deadline=20.0, **options):
-        channels.append(Channel(rank, security, host="127.0.0.1", deadline=deadline, **options))
+        channels.append(Channel(rank, security, **{"host": "127.0.0.1"} | options, deadline=deadline))
         return channels[-1]
 
     yield open_channel
@@ -205,6 +205,13 @@ def test_ports_come_from_the_range(opened, security):
         port = probe.getsockname()[1]
     channel = opened(0, security, port_range=(port, min(port + 50, 65535)))
     assert port <= int(channel.address.rpartition(":")[2]) <= port + 50
+
+
+def test_a_network_interface_stands_for_its_address(opened, security):
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    channel = opened(0, security, host=loopback)
+    assert channel.address.startswith("tcp://127.0.0.1:")
+    assert_still_works(connected(channel, opened(1, security, host=loopback)))
 
 
 def test_closing_leaves_no_thread_and_may_be_repeated(security):
