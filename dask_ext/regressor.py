@@ -73,6 +73,13 @@ class SGDRegressor(DaskFace, LocalRegressor):
         Bytes of block files, and of resident memory, that a worker may use.
     encrypt : bool
         Encrypt what ranks of different hosts send each other.
+    port_range : (int, int) or None
+        First and last port at which ranks of different hosts listen for each other; None lets the system choose.
+    interface : str or None
+        Network interface (its name, such as "eth0") or address at which they listen; None is that by which the engine knows
+        their host.
+    deadline : float
+        Seconds without a sign of life after which a rank counts as lost.
     verbose : int or callable
         Whether to print a line an epoch to the standard error; or what to call with each epoch's record, a dict.
     """
@@ -115,6 +122,9 @@ class SGDRegressor(DaskFace, LocalRegressor):
         cache_bytes=None,
         memory_limit=None,
         encrypt=True,
+        port_range=None,
+        interface=None,
+        deadline=60.0,
         verbose=0,
     ):
         self.warmup_steps = warmup_steps
@@ -128,3 +138,4 @@ class SGDRegressor(DaskFace, LocalRegressor):
         self.interactions, self.hash_bits, self.mode, self.n_workers = interactions, hash_bits, mode, n_workers
         self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
+        self.port_range, self.interface, self.deadline = port_range, interface, deadline

@@ -7,6 +7,7 @@ it knows other kinds of data, ``_training_data``, ``_apply`` and ``_measure``.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,17 +81,21 @@ class LinearSGD(BaseEstimator):
         return self._train(X, y, sample_weight, None, None, initial=initial, dtype=dtype, classes=classes, **once)
 
     def _train(self, X, y, sample_weight, offset, validation, *, initial, dtype, classes=None, **more):
+        # Before the engine is opened or any data touched, either of which may take long.
+        config = configuration(
+            self._task,
+            self.get_params(deep=False),
+            dtype=dtype_of(dtype, X),
+            n_workers=1 if self.n_workers is None else self.n_workers,
+            **more,
+        )
         with self._engine(X) as engine:
+            if self.n_workers is None:
+                config = replace(config, n_workers=engine.slots())
             dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
             trained = fit(
                 dataset,
-                configuration(
-                    self._task,
-                    self.get_params(deep=False),
-                    dtype=dtype_of(dtype, X),
-                    n_workers=engine.slots() if self.n_workers is None else self.n_workers,
-                    **more,
-                ),
+                config,
                 engine,
                 validation=self._validation_data(engine, validation),
                 initial=initial,

@@ -39,6 +39,9 @@ SAME = (
     "cache_bytes",
     "memory_limit",
     "encrypt",
+    "port_range",
+    "interface",
+    "deadline",
 )
 
 
@@ -66,6 +69,7 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
     >>> configuration("regression", {"loss": "huber", "penalty": "none"}, dtype="float32", n_workers=2).penalty is None
     True
     """
+    _refuse_own(parameters)
     same = {name: parameters[name] for name in SAME if name in parameters}
     if same.get("penalty") == "none":
         same["penalty"] = None
@@ -79,6 +83,15 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
         mode=resolve(parameters.get("mode", "sync")),
         seed=seed_of(parameters.get("random_state")),
     )
+
+
+def _refuse_own(parameters: dict[str, Any]) -> None:
+    """The parameters that the core does not know, because the faces of scikit-learn's kind use them alone."""
+    warm_start, verbose = parameters.get("warm_start", False), parameters.get("verbose", 0)
+    if not isinstance(warm_start, (bool, np.bool_)):
+        raise ConfigError(f"warm_start must be True or False, not {warm_start!r}")
+    if not (isinstance(verbose, (int, np.integer, np.bool_)) or callable(verbose)):
+        raise ConfigError(f"verbose must be an integer, or something to call with each epoch's record, not {verbose!r}")
 
 
 def seed_of(random_state: Any) -> int:
