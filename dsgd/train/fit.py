@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..data.dataset import Dataset
+from ..data.going_on import with_features_of
 from ..errors import ConfigError, DataError
 from ..losses import make_loss
 from ..transport.keys import FitKeys
@@ -39,7 +40,8 @@ def fit(
     validation : Dataset, optional
         For early stopping, instead of a fraction of ``dataset``.
     initial : TrainedLinear, optional
-        Where to start (warm start, ``partial_fit``); of the same features, classes and loss.
+        Where to start (warm start, ``partial_fit``). Its features and classes are kept, columns being found by their
+        names; data that has others is refused.
     classes : array-like, optional
         All classes that there can be, when ``dataset`` need not hold all of them (``partial_fit``).
     on_report : callable
@@ -51,6 +53,9 @@ def fit(
     """
     if dataset.roles.label is None:
         raise ConfigError("the dataset has no label; name it: read_parquet(path, label='...')")
+    if initial is not None:
+        dataset = with_features_of(dataset, initial.spec)
+        classes = initial.classes if classes is None else classes
     if config.mode.topology == "engine":
         from .driver_rounds import fit_rounds
 

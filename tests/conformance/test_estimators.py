@@ -189,6 +189,17 @@ class ScikitLearnSuite(Suite):
     def own(self, frame):
         return frame
 
+    @pytest.mark.parametrize("parts", [True, False], ids=["partial_fit", "warm_start"])
+    def test_going_on_finds_columns_by_name(self, package, frame, parts):
+        first, columns = frame[[*FEATURES, "late"]], ["late", *reversed(FEATURES)]
+        estimator = self.estimator(package, "late", warm_start=True, n_workers=1).fit(self.own(first), "late")
+        before = estimator.coef_[:, : len(NUMBERS)].copy()
+        go_on = estimator.partial_fit if parts else estimator.set_params(max_iter=1).fit
+        go_on(self.own(first[columns]), "late")
+        np.testing.assert_allclose(estimator.coef_[:, : len(NUMBERS)], before, atol=0.2 * np.abs(before).max())
+        with pytest.raises(DataError, match="'age'"):
+            go_on(self.own(first.rename(columns={"age": "years"})), "late")
+
     def core(self, fitted):
         return fitted.model_
 
