@@ -37,7 +37,16 @@ CORE_NAMES = {
     "cacheBytes": "cache_bytes",
     "memoryLimit": "memory_limit",
     "encrypt": "encrypt",
+    "portRange": "port_range",
+    "interface": "interface",
+    "deadline": "deadline",
     "seed": "random_state",
+}
+# From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
+SPARK_NAMES = {core: name for name, core in CORE_NAMES.items() if core != name} | {
+    "n_workers": "numWorkers",
+    "local_steps": "localSteps",
+    "hash_bits": "hashBits",
 }
 
 
@@ -53,7 +62,7 @@ def integer_or_auto(value: Any) -> int | str:
 
 def integer_or_epoch(value: Any) -> int | str:
     """Convert to an int, or let "epoch" through."""
-    return "epoch" if value == "epoch" else TypeConverters.toInt(int(value))
+    return "epoch" if value == "epoch" else TypeConverters.toInt(value)
 
 
 def boolean_or_integer(value: Any) -> bool | int:
@@ -68,6 +77,8 @@ def name_or_names(value: Any) -> str | list[str]:
 
 def crosses(value: Any) -> list[list[str]]:
     """Convert to a list of lists of column names."""
+    if isinstance(value, str) or any(isinstance(names, str) for names in value):
+        raise TypeError(f"Expected lists of column names, such as [['a', 'b']], not {value!r}")
     return [TypeConverters.toListString(list(names)) for names in value]
 
 
@@ -142,6 +153,9 @@ class FitParams(ColumnParams):
     cacheBytes = _param("cacheBytes", "bytes of block files of a worker", TypeConverters.toInt)
     memoryLimit = _param("memoryLimit", "bytes of resident memory of a worker", TypeConverters.toInt)
     encrypt = _param("encrypt", "encrypt what hosts send each other", TypeConverters.toBoolean)
+    portRange = _param("portRange", "first and last port at which ranks listen", TypeConverters.toListInt)
+    interface = _param("interface", "network interface or address at which ranks listen", TypeConverters.toString)
+    deadline = _param("deadline", "seconds of silence after which a rank is lost", TypeConverters.toFloat)
     dtype = _param("dtype", "float32 or float64", TypeConverters.toString)
     seed = _param("seed", "the seed of the run", TypeConverters.toInt)
 
@@ -174,9 +188,17 @@ class FitParams(ColumnParams):
             numWorkers=0,
             threadsPerWorker=1,
             encrypt=True,
+            deadline=60.0,
             dtype="float32",
             seed=0,
         )
+
+    def _set(self, **params: Any) -> Any:
+        """Set parameters, as Spark does; a value that cannot be converted is our own error."""
+        try:
+            return super()._set(**params)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(str(error)) from error
 
     def core_parameters(self) -> dict[str, Any]:
         """Return the parameters under the core's names."""

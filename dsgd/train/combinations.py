@@ -41,8 +41,7 @@ def _combinations(config: Any) -> list[tuple[bool, str]]:
         ),
         (
             schedule == "optimal" and (config.alpha == 0 or config.penalty is None),
-            "learning_rate='optimal' is 1 / (alpha t) and needs a penalty with alpha > 0; use another schedule, such as "
-            "'invscaling', for a fit without a penalty",
+            "learning_rate='optimal' takes its rates from the penalty: use alpha > 0, or another schedule, such as 'invscaling'",
         ),
         (
             rule == "svrg" and not losses[config.loss].smooth,
