@@ -1,26 +1,29 @@
 """The estimators on Spark: stages of a pyspark.ml Pipeline, trained on the executors."""
 
 import uuid
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pyspark.ml import Estimator
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame, SparkSession
 
 from dsgd.data.dataset import Dataset
 from dsgd.data.resolve import Roles
-from dsgd.errors import ConfigError
+from dsgd.errors import ConfigError, in_words_of
 from dsgd.estimators.parameters import configuration
 from dsgd.fitted import LinearModel
+from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
 
 from .columns import feature_columns, features, plain
 from .engine import SparkEngine
 from .feed import FedDataset, Feed
 from .model import SGDClassificationModel, SGDRegressionModel
-from .params import ClassifierParams, FitParams, RegressorParams
+from .params import SPARK_NAMES, ClassifierParams, FitParams, RegressorParams
 
 
-class _SGDEstimator(Estimator, FitParams):
+class _SGDEstimator(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):
     """What both estimators do."""
 
     _task: ClassVar[str]
@@ -37,11 +40,13 @@ class _SGDEstimator(Estimator, FitParams):
 
     def _fit(self, dataset: DataFrame) -> Any:
         """Train on a DataFrame's rows, which cross the JVM once."""
-        with SparkEngine(dataset.sparkSession) as engine:
-            ranks = self._ranks(engine)
-            train, validation, feed = self._feed(dataset, ranks)
-            engine.feed = feed
-            return self._trained(train, validation, engine, ranks)
+        with in_words_of(SPARK_NAMES):
+            config = self._configuration()
+            with SparkEngine(dataset.sparkSession) as engine:
+                ranks = self._ranks(engine)
+                train, validation, feed = self._feed(dataset, ranks)
+                engine.feed = feed
+                return self._trained(train, validation, engine, replace(config, n_workers=ranks))
 
     def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
         """Train on Parquet files, which the executors read themselves.
@@ -53,9 +58,15 @@ class _SGDEstimator(Estimator, FitParams):
         validation : Dataset, optional
             For ``earlyStopping``, instead of a fraction of the rows.
         """
-        session = SparkSession.getActiveSession()
-        with SparkEngine(session) as engine:
-            return self._trained(dataset, validation, engine, self._ranks(engine))
+        with in_words_of(SPARK_NAMES):
+            config = self._configuration()
+            with SparkEngine(SparkSession.getActiveSession()) as engine:
+                return self._trained(dataset, validation, engine, replace(config, n_workers=self._ranks(engine)))
+
+    def _configuration(self) -> FitConfig:
+        """The parameters, checked before anything is asked of Spark; its slots may decide on the ranks later."""
+        ranks = self.getOrDefault("numWorkers") or 1
+        return configuration(self._task, self.core_parameters(), dtype=self.getOrDefault("dtype"), n_workers=ranks)
 
     def _ranks(self, engine: SparkEngine) -> int:
         return self.getOrDefault("numWorkers") or engine.slots()
@@ -82,8 +93,7 @@ class _SGDEstimator(Estimator, FitParams):
         train, held_out = (FedDataset(feed.name, ranks, roles, spec, (indicator, which)) for which in (False, True))
         return train, held_out, feed
 
-    def _trained(self, dataset: Dataset, validation: Dataset | None, engine: SparkEngine, ranks: int) -> Any:
-        config = configuration(self._task, self.core_parameters(), dtype=self.getOrDefault("dtype"), n_workers=ranks)
+    def _trained(self, dataset: Dataset, validation: Dataset | None, engine: SparkEngine, config: FitConfig) -> Any:
         core = LinearModel.of(fit(dataset, config, engine, validation=validation))
         model = self._model(core)._resetUid(self.uid)
         for param in model.params:

@@ -104,7 +104,7 @@ def seed_of(random_state: Any) -> int:
     """
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         if random_state < 0:
-            raise ConfigError(f"random_state must be an int >= 0, a RandomState or None, not {random_state}")
+            raise ConfigError(f"random_state must be >= 0, not {random_state}")
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
