@@ -1,13 +1,15 @@
 """The fitted models on Spark: transformers that add predictions, and directories that every package loads."""
 
 import json
+import time
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import pyspark
 from pyspark.ml import Model
 from pyspark.ml.linalg import DenseMatrix, DenseVector, Vectors
 from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from dsgd.data.dataset import Dataset
 from dsgd.data.matrices import COLUMN
@@ -20,9 +22,10 @@ from dsgd.fitted.files import read_beside, save
 
 from .params import ColumnParams, ProbabilityParams
 from .predictions import add_predictions, measure
+from .storage import readable, written
 
-# Spark's own parameters of a model, beside the core's files.
-_PARAMS = "spark.json"
+# What Spark reads of every saved stage, beside the core's files.
+_METADATA = "metadata/part-00000"
 Self = TypeVar("Self", bound="_SGDModel")
 
 
@@ -142,18 +145,31 @@ class SGDRegressionModel(_SGDModel):
 
 
 class _Writer(MLWriter):
-    """Writes the directory of the core, with Spark's parameters beside."""
+    """Writes the directory of the core, with what Spark asks of a stage beside: its class, uid and parameters."""
 
     def __init__(self, instance: _SGDModel):
         super().__init__()
         self._instance = instance
 
     def save(self, path: str) -> None:
-        """Save to a path of this machine, or to a URI that pyarrow's filesystems open."""
-        instance = self._instance
-        params = {param.name: instance.getOrDefault(param) for param in instance.params if instance.isSet(param)}
-        state = json.dumps({"uid": instance.uid, "params": params}).encode()
-        save(instance.core, path, overwrite=self.shouldOverwrite, beside={_PARAMS: state})
+        """Save to a path that Spark or pyarrow can write to."""
+        session = self._sparkSession or SparkSession.getActiveSession()
+        with written(session, path, self.shouldOverwrite) as place:
+            beside = {_METADATA: _metadata(self._instance)}
+            save(self._instance.core, place, overwrite=self.shouldOverwrite, beside=beside)
+
+
+def _metadata(instance: _SGDModel) -> bytes:
+    """One line of JSON as ``pyspark.ml.util.DefaultParamsWriter`` writes it, by which a Pipeline finds its stages."""
+    state = {
+        "class": f"spark_ext.{type(instance).__name__}",
+        "timestamp": round(time.time() * 1000),
+        "sparkVersion": pyspark.__version__,
+        "uid": instance.uid,
+        "paramMap": {param.name: value for param, value in instance._paramMap.items()},
+        "defaultParamMap": {param.name: value for param, value in instance._defaultParamMap.items()},
+    }
+    return json.dumps(state, separators=(",", ":")).encode()
 
 
 class _Reader(MLReader):
@@ -165,12 +181,13 @@ class _Reader(MLReader):
 
     def load(self, path: str) -> Any:
         """Load a model; one that was saved elsewhere names its feature columns itself."""
-        model = self._cls(load(path))
-        state = read_beside(path, _PARAMS)
+        with readable(self._sparkSession or SparkSession.getActiveSession(), path) as place:
+            model = self._cls(load(place))
+            state = read_beside(place, _METADATA)
         if state is None:
             return model.following(model.core.spec, Roles())
         try:
             saved = json.loads(state)
-            return model._resetUid(saved["uid"])._set(**saved["params"])
+            return model._resetUid(saved["uid"])._set(**saved["paramMap"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{path}/{_PARAMS} is damaged: {error}; save the model again") from error
+            raise CheckpointError(f"{path}/{_METADATA} is damaged: {error}; save the model again") from error

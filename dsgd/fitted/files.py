@@ -7,23 +7,20 @@ cannot rename, ``model.json`` is written last. Paths may be local, or URIs that 
 """
 
 import json
-import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import fs
 
 from ..data.spec import FeatureSpec
-from ..errors import CheckpointError, ConfigError, DSGDError
+from ..errors import CheckpointError, DSGDError
 from ..losses import make_loss
 from . import weights
 from .model import LinearModel
+from .place import HEADER, Place
 
-FORMAT, VERSION, HEADER = "dsgd-model", 1, "model.json"
+FORMAT, VERSION = "dsgd-model", 1
 _CLASS_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
 _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "string"}
 # Where a rename is a copy of every byte, and not atomic.
@@ -40,7 +37,7 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapp
     overwrite : bool
         Whether a model that is there may be replaced. A directory that holds no model never is.
     beside : dict of str to bytes, optional
-        More files for the directory, which :func:`read_beside` reads.
+        More files for the directory, by their path inside it; :func:`read_beside` reads them.
 
     Raises
     ------
@@ -57,7 +54,7 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapp
     ...     load(folder + "/model").coef.tolist()
     [[2.0]]
     """
-    place = _Place.of(path)
+    place = Place.of(path)
     place.check_free(overwrite)
     files = weights.encode(model.coef, model.intercept)
     header = json.dumps(_header(model, sorted(files)), indent=1, allow_nan=False).encode()
@@ -84,13 +81,17 @@ def load(path: Any) -> LinearModel:
     CheckpointError
         When there is no model, or it is damaged, or of a format that this version cannot read; says which file.
     """
-    place = _Place.of(path)
+    place = Place.of(path)
     header = _read_header(place)
     try:
-        shape = tuple(int(size) for size in header["weights"]["shape"])
+        classes, spec = _classes(header), _spec(header)
+        shape = tuple(header["weights"]["shape"])
+        expected = (1 if header["outputs"] == "single" else len(classes), spec.layout.size)  # type: ignore[arg-type]
+        if shape != expected:
+            raise ValueError(f"its weights are of shape {shape} and its features and classes need {expected}")
         files = {name: place.read(name) for name in header["weights"]["files"]}
         coef, intercept = weights.decode(files, shape, str(header["weights"]["dtype"]), place.uri)
-        return _model(header, coef, intercept)
+        return _model(header, classes, spec, coef, intercept)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -101,8 +102,8 @@ def load(path: Any) -> LinearModel:
 
 def read_beside(path: Any, name: str) -> bytes | None:
     """Return a file that was saved beside a model, or None when there is none of that name."""
-    place = _Place.of(path)
-    return place.read(name) if place.exists(f"{place.path}/{name}") else None
+    place = Place.of(path)
+    return place.content(name) if place.exists(f"{place.path}/{name}") else None
 
 
 def _header(model: LinearModel, files: list[str]) -> dict[str, Any]:
@@ -136,18 +137,26 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _model(header: dict[str, Any], coef: np.ndarray, intercept: np.ndarray) -> LinearModel:
-    classes = None
-    if header["classes"] is not None:
-        classes = np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
+def _classes(header: dict[str, Any]) -> np.ndarray | None:
+    if header["classes"] is None:
+        return None
+    return np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
+
+
+def _spec(header: dict[str, Any]) -> FeatureSpec:
     if header["outputs"] not in ("single", "softmax", "ovr"):
         raise ValueError(f"outputs is {header['outputs']!r}")
-    fit = header["fit"]
     try:
         make_loss(header["loss"], **header["loss_parameters"])
-        spec = FeatureSpec.from_dict(header["spec"])
+        return FeatureSpec.from_dict(header["spec"])
     except DSGDError as error:
         raise ValueError(str(error)) from error
+
+
+def _model(
+    header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec, coef: np.ndarray, intercept: np.ndarray
+) -> LinearModel:
+    fit = header["fit"]
     return LinearModel(
         coef=coef,
         intercept=intercept,
@@ -163,7 +172,7 @@ def _model(header: dict[str, Any], coef: np.ndarray, intercept: np.ndarray) -> L
     )
 
 
-def _read_header(place: "_Place") -> dict[str, Any]:
+def _read_header(place: Place) -> dict[str, Any]:
     try:
         header = json.loads(place.read(HEADER))
     except ValueError as error:
@@ -178,70 +187,3 @@ def _read_header(place: "_Place") -> dict[str, Any]:
     if header.get("kind") != "linear":
         raise CheckpointError(f"{place.uri} holds a model of kind {header.get('kind')!r}; this version reads 'linear'")
     return header
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A directory on some filesystem; ``uri`` is what the user called it."""
-
-    filesystem: fs.FileSystem
-    path: str
-    uri: str
-
-    @classmethod
-    def of(cls, path: Any) -> "_Place":
-        text = os.fspath(path)
-        if "://" not in text:
-            return cls(fs.LocalFileSystem(), os.path.abspath(text), text)
-        try:
-            filesystem, inside = fs.FileSystem.from_uri(text)
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"pyarrow has no filesystem for {text!r}: {error}") from error
-        return cls(filesystem, inside.rstrip("/"), text.rstrip("/"))
-
-    def exists(self, path: str) -> bool:
-        return self.filesystem.get_file_info(path).type != fs.FileType.NotFound
-
-    def check_free(self, overwrite: bool) -> None:
-        if not self.exists(self.path):
-            return
-        if not overwrite:
-            raise ConfigError(f"{self.uri} exists already; name another place, or save with overwrite=True")
-        if not self.exists(f"{self.path}/{HEADER}"):
-            raise ConfigError(f"{self.uri} is not a saved model, so it is not replaced; name another place")
-
-    def read(self, name: str) -> bytes:
-        if not isinstance(name, str) or "/" in name or "\\" in name:
-            raise ValueError(f"{name!r} is not the name of a file beside {HEADER}")
-        try:
-            with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
-                return file.read()
-        except FileNotFoundError as error:
-            raise CheckpointError(f"there is no saved model at {self.uri}: {name} is missing") from error
-        except (pa.ArrowException, OSError) as error:
-            raise CheckpointError(f"{self.uri}/{name} cannot be read: {error}") from error
-
-    def write(self, directory: str, files: dict[str, bytes]) -> None:
-        self.filesystem.create_dir(directory, recursive=True)
-        for name, content in files.items():
-            with self.filesystem.open_output_stream(f"{directory}/{name}") as stream:
-                stream.write(content)
-
-    def swap(self, unfinished: str) -> None:
-        """Rename a whole directory to this place; what was there steps aside first, and comes back if that fails."""
-        aside = f"{self.path}.{uuid.uuid4().hex[:8]}.old"
-        replaced = self.exists(self.path)
-        if replaced:
-            self.filesystem.move(self.path, aside)
-        try:
-            self.filesystem.move(unfinished, self.path)
-        except OSError:
-            if replaced:
-                self.filesystem.move(aside, self.path)
-            raise
-        if replaced:
-            self.remove(aside)
-
-    def remove(self, path: str) -> None:
-        if self.exists(path):
-            self.filesystem.delete_dir(path)

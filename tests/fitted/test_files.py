@@ -73,9 +73,10 @@ def test_mostly_zeros_are_not_stored():
 
 def test_through_a_uri_and_with_files_beside(tmp_path):
     uri = (tmp_path / "model").as_uri()
-    save(model_of(), uri, beside={"note.txt": b"hello"})
+    save(model_of(), uri, beside={"note.txt": b"hello", "more/note.txt": b"there"})
     np.testing.assert_array_equal(load(uri).coef, model_of().coef)
     assert read_beside(uri, "note.txt") == b"hello"
+    assert read_beside(uri, "more/note.txt") == b"there"
     assert read_beside(uri, "other.txt") is None
 
 
@@ -93,7 +94,7 @@ def test_nothing_is_replaced_unasked_and_nothing_is_left_over(tmp_path):
 
 def test_a_save_that_fails_leaves_the_old_model(tmp_path, monkeypatch):
     model_of().save(tmp_path / "model")
-    monkeypatch.setattr("dsgd.fitted.files._Place.write", failing)
+    monkeypatch.setattr("dsgd.fitted.place.Place.write", failing)
     with pytest.raises(OSError, match="disk full"):
         model_of(k=2).save(tmp_path / "model", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pandas as pd
-from pyspark.ml import Pipeline
+from pyspark.ml import Pipeline, PipelineModel
 from pyspark.sql import SparkSession
 
 import spark_ext
@@ -35,6 +35,8 @@ def main(remote, path, model_path):
     fitted.write().overwrite().save(model_path)
     estimator = spark_ext.SGDClassifier(featuresCol=COLUMNS, hashBits=6, numWorkers=2)
     piped = Pipeline(stages=[estimator]).fit(frame)
+    piped.save(model_path + "-piped")
+    piped = PipelineModel.load(model_path + "-piped")
     predicted = piped.transform(frame).select("prediction").toPandas()["prediction"].to_numpy()
     with SparkEngine(spark) as engine:
         slots = engine.slots()

@@ -1,7 +1,9 @@
 """What is Spark's own in the estimators: kinds of feature columns, Pipelines, saved parameters, what a DataFrame cannot do."""
 
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F  # noqa: N812
 
+import dsgd
 import spark_ext
 from dsgd import CheckpointError, ConfigError, DataError
 from dsgd.estimators.parameters import SAME
@@ -91,8 +94,8 @@ def test_a_model_keeps_its_parameters(people, model, tmp_path):
     renamed.write().overwrite().save(path)
     with pytest.raises(ConfigError, match="is for regression"):
         spark_ext.SGDRegressionModel.load(path)
-    (tmp_path / "model" / "spark.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"spark.json is damaged"):
+    (tmp_path / "model" / "metadata" / "part-00000").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"metadata/part-00000 is damaged"):
         spark_ext.SGDClassificationModel.load(path)
 
 
@@ -132,6 +135,22 @@ def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):
     for face in (spark_ext.SGDClassifier(), spark_ext.SGDRegressor()):
         assert {param.name for param in face.params} - own <= set(CORE_NAMES)
     assert set(CORE_NAMES.values()) <= {*SAME, "random_state"}
+
+
+def test_the_guide_shows_every_default_that_differs_and_every_parameter_that_is_not_there():
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "spark.md").read_text()
+    face = spark_ext.SGDClassifier()
+    names = {core: name for name, core in CORE_NAMES.items()}
+    spellings = {"categorical": "categoricalCols", "hash_bits": "hashBits", "n_workers": "numWorkers"}
+    for core, default in dsgd.SGDClassifier().get_params().items():
+        name = names.get(core, spellings.get(core, core))
+        if core in ("penalty", "interactions"):
+            continue  # one is a value of elasticNetParam, the other's default an empty list for a tuple
+        if not face.hasParam(name):
+            assert f"`{core}`" in guide, f"{core} is not among those that are not there"
+        elif face.isDefined(name) and face.getOrDefault(name) != default:
+            shown = repr(face.getOrDefault(name)).replace("'", '"')
+            assert re.search(rf"^\| `{name}` \| `{re.escape(shown)}`", guide, flags=re.MULTILINE), (name, shown)
 
 
 def test_batches_are_put_together_and_cut():

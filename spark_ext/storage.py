@@ -1,0 +1,118 @@
+"""Directories on the filesystems that Spark knows: HDFS, object stores through Hadoop's connectors, the driver's own disk.
+
+In comes a path as Spark takes it; one without a scheme is on the session's default filesystem. Out goes a path that dsgd
+saves to and loads from: the path itself on a local disk, on what only pyarrow knows, and through Spark Connect, whose client
+has no JVM; a temporary copy otherwise, which the JVM carries there or back.
+"""
+
+import contextlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from dsgd.errors import CheckpointError, ConfigError
+from dsgd.fitted.files import HEADER
+
+
+@contextlib.contextmanager
+def written(session: SparkSession | None, path: str, overwrite: bool) -> Iterator[str]:
+    """Give a path to save a model to; what is there when the block ends is at ``path``.
+
+    Raises
+    ------
+    ConfigError
+        When something is at ``path`` already, and it is no model or is not to be replaced.
+    """
+    place = _place(session, path)
+    if isinstance(place, str):
+        yield place
+        return
+    place.check_free(overwrite)
+    with tempfile.TemporaryDirectory(prefix="dsgd-") as folder:
+        copy = os.path.join(folder, "model")
+        yield copy
+        place.put(copy)
+
+
+@contextlib.contextmanager
+def readable(session: SparkSession | None, path: str) -> Iterator[str]:
+    """Give a path to load the model at ``path`` from.
+
+    Raises
+    ------
+    CheckpointError
+        When there is nothing at ``path``.
+    """
+    place = _place(session, path)
+    if isinstance(place, str):
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="dsgd-") as folder:
+        copy = os.path.join(folder, "model")
+        place.get(copy)
+        yield copy
+
+
+def _place(session: SparkSession | None, path: str) -> "str | _Remote":
+    """A path that dsgd reaches by itself, or a directory that only the JVM reaches."""
+    if session is None or type(session).__module__.startswith("pyspark.sql.connect"):
+        return path
+    from py4j.protocol import Py4JJavaError
+
+    jvm: Any = session._jvm
+    configuration = session._jsparkSession.sessionState().newHadoopConf()
+    found = jvm.org.apache.hadoop.fs.Path(path)
+    scheme = found.toUri().getScheme()
+    try:
+        if scheme is not None:
+            jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass(scheme, configuration)
+    except Py4JJavaError:
+        return path  # Hadoop does not know the scheme; pyarrow may
+    filesystem = found.getFileSystem(configuration)
+    found = filesystem.makeQualified(found)
+    if found.toUri().getScheme() == "file":
+        return found.toUri().getPath()  # Hadoop also writes file:/tmp/model
+    return _Remote(jvm, filesystem, found)
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A directory on one of Hadoop's filesystems."""
+
+    jvm: Any
+    filesystem: Any
+    path: Any
+
+    def check_free(self, overwrite: bool) -> None:
+        if not self.filesystem.exists(self.path):
+            return
+        if not overwrite:
+            raise ConfigError(f"{self.path} exists already; name another place, or save with write().overwrite()")
+        if not self.filesystem.exists(self._path(self.path, HEADER)):
+            raise ConfigError(f"{self.path} is not a saved model, so it is not replaced; name another place")
+
+    def put(self, local: str) -> None:
+        """Copy a local directory here: under another name first, so that what bears the name is whole."""
+        unfinished = self._path(f"{self.path}.{uuid.uuid4().hex[:8]}.unfinished")
+        try:
+            self.filesystem.copyFromLocalFile(self._path(f"file://{local}"), unfinished)
+            self.filesystem.delete(self.path, True)
+            if not self.filesystem.rename(unfinished, self.path):
+                raise OSError(f"{unfinished} could not be renamed to {self.path}")
+        finally:
+            self.filesystem.delete(unfinished, True)
+
+    def get(self, local: str) -> None:
+        """Copy the directory to a local one."""
+        if not self.filesystem.exists(self.path):
+            raise CheckpointError(f"there is no saved model at {self.path}")
+        raw = True  # without the checksum files that Hadoop keeps on local disks
+        self.filesystem.copyToLocalFile(False, self.path, self._path(f"file://{local}"), raw)
+
+    def _path(self, *parts: Any) -> Any:
+        return self.jvm.org.apache.hadoop.fs.Path(*parts)
