@@ -16,7 +16,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from dsgd.errors import CheckpointError, ConfigError
-from dsgd.fitted.files import HEADER
+from dsgd.fitted.place import HEADER
 
 
 @contextlib.contextmanager
