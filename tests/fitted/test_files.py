@@ -33,7 +33,8 @@ def model_of(classes=CLASSES["int"], k=1, dtype=np.float32, zeros=0.0, loss="log
     coef = rng.normal(size=(k, SPEC.layout.size)).astype(dtype)
     coef[rng.random(coef.shape) < zeros] = 0
     history = ({"epoch": 1, "objective": np.float32(0.5), "seconds": 0.1, "validation": float("nan")},)
-    return LinearModel(coef, coef[:, 0], classes, SPEC, loss, {}, "single", 1, 12, history, True)
+    outputs = "single" if k == 1 else "ovr"
+    return LinearModel(coef, coef[:, 0], classes, SPEC, loss, {}, outputs, 1, 12, history, True)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -129,7 +130,15 @@ DAMAGE = {
     "loss": (lambda p: edit(p, loss="nope"), "loss must be one of"),
     "shape": (
         lambda p: edit(p, weights={"files": ["weights.safetensors"], "shape": [1, 5], "dtype": "float32"}),
-        "weights.safetensors is damaged",
+        r"model.json is damaged: .*shape \(1, 5\)",
+    ),
+    "more weights than any memory holds": (
+        lambda p: edit(p, weights={"files": ["weights.safetensors"], "shape": [1, 10**15], "dtype": "float32"}),
+        r"model.json is damaged: .*shape \(1, 1000000000000000\)",
+    ),
+    "more classes than scores": (
+        lambda p: edit(p, outputs="softmax", classes={"type": "int", "values": [1, 2, 3]}),
+        r"model.json is damaged: .*need \(3, ",
     ),
     "dtype": (
         lambda p: edit(
