@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.protocols import choose
-from .formulas import constant, kink_curvature, log1p_unit
+from .formulas import constant, exp_of_negative, kink_curvature, log1p_unit
 from .registry import register
 
 # exp(80) and its inverse are both ordinary float32 numbers; beyond it the gradient is zero to any purpose.
@@ -30,12 +30,12 @@ class LogLoss(NamedTuple):
 
     def value(loss, score, target):
         margin = score * target
-        return np.maximum(-margin, constant(0.0, margin)) + log1p_unit(np.exp(-np.abs(margin)))
+        return np.maximum(-margin, constant(0.0, margin)) + log1p_unit(exp_of_negative(-np.abs(margin)))
 
     def gradient(loss, score, target):
         # The same exponential as in ``value``, so that a loop that wants both computes it once.
         margin = score * target
-        odds = np.exp(-np.abs(margin))
+        odds = exp_of_negative(-np.abs(margin))
         return -target * choose(margin > 0, odds, constant(1.0, margin)) / (constant(1.0, margin) + odds)
 
     def curvature(loss, score, target):

@@ -12,6 +12,7 @@ from numba.extending import register_jitable
 from scipy.special import logsumexp, softmax
 
 from ..kernels.protocols import loss_gradient, loss_value, register_row_loss
+from .formulas import exp_of_negative
 from .registry import distinct
 
 
@@ -54,7 +55,7 @@ def softmax_value(scores, target):
     largest = _largest(scores)
     total = 0.0
     for j in range(scores.shape[0]):
-        total += np.exp(scores[j] - largest)
+        total += exp_of_negative(scores[j] - largest)
     return np.log(total) + (largest - scores[int(target)])
 
 
@@ -68,7 +69,7 @@ def softmax_residual(scores, target, residual):
     margin = largest - scores[int(target)]
     total = 0.0
     for j in range(scores.shape[0]):
-        odds = np.exp(scores[j] - largest)
+        odds = exp_of_negative(scores[j] - largest)
         residual[j] = odds
         total += odds
     for j in range(residual.shape[0]):
