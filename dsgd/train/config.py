@@ -150,8 +150,9 @@ class TrainedLinear:
         Epochs that were run.
     steps : int
     history : tuple of dict
-        One record per epoch: ``epoch``, ``objective`` (penalty included), ``seconds``, ``rows``, ``validation`` (mean
-        loss on the validation rows, when there are), ``phase``.
+        One record per epoch: ``epoch``, ``objective`` (penalty included), ``expected`` (the objective that the recipe
+        expected after its next step, when it does), ``validation`` (mean loss on the validation rows, when there are),
+        ``seconds`` (since the training began), ``rows`` (that trained).
     converged : bool
         Whether the stopping rule ended the fit, rather than ``max_iter``.
     state : dict

@@ -37,8 +37,7 @@ $notes
 <h2>Loss curves</h2>
 $curves
 <p>Left: the training objective after each pass over the rows. Right: the same against the seconds of training; reading
-and encoding the files comes before. Runs that agree lie on top of each other. Under model averaging the objective is the
-mean over the steps that each rank took with weights of its own, which is why it can be below the others.</p>
+and encoding the files comes before. Runs that agree lie on top of each other.</p>
 <footer>$footer</footer>
 </html>
 """)
