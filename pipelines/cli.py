@@ -44,7 +44,8 @@ class LazyGroup(click.Group):
                 raise
             from dsgd import DSGDError
 
-            if isinstance(error, DSGDError):
+            if isinstance(error, (DSGDError, OSError)):
+                # An OSError is of the system, and names what it is about: a full disk, a file that is not ours to read.
                 _say(str(error))
                 ctx.exit(2)
             _say(f"{type(error).__name__}: {error} (this is a fault of dsgd; --debug shows where)")

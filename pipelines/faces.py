@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dsgd import ConfigError, Sync
+from dsgd.estimators.parameters import configuration
 from dsgd.train.modes import resolve
 
 from .sessions import dask_client, spark_session
@@ -48,6 +49,13 @@ def session(
             yield spark
     else:
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+
+
+def check(task: str, parameters: Mapping[str, Any], mode: Sync | None = None) -> None:
+    """Raise ConfigError for parameters that no fit can have, before an engine is started."""
+    defaults = getattr(importlib.import_module("dsgd"), TASKS[task])().get_params()
+    chosen = defaults | dict(parameters) | ({} if mode is None else {"mode": mode})
+    configuration(task, chosen, dtype="float32", n_workers=chosen["n_workers"])
 
 
 def build(engine: str, task: str, parameters: Mapping[str, Any], mode: Sync | None = None) -> Any:
@@ -97,3 +105,8 @@ def train(engine: str, estimator: Any, dataset: Any, validation: Any = None, rep
     if report is not None:
         estimator.verbose = report
     return estimator.fit(dataset, **extra)
+
+
+def linear_model(model: Any) -> Any:
+    """What a fit on any engine has found: the LinearModel inside an estimator or inside Spark's model."""
+    return model.core if hasattr(model, "core") else model.model_

@@ -68,6 +68,20 @@ class RowFilter(click.ParamType):
         return match["column"].strip("\"'"), op, operand
 
 
+class PortRange(click.ParamType):
+    """``4000-4100`` as the first and the last port."""
+
+    name = "first-last"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if not isinstance(value, str):
+            return value
+        match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)
+        if match is None:
+            self.fail(f"expected the first and the last port, like 4000-4100, not {value!r}", param, ctx)
+        return int(match[1]), int(match[2])
+
+
 class IntegerOr(click.ParamType):
     """A whole number, or one of some words."""
 

@@ -1,12 +1,11 @@
 """``dsgd fit``: train a model on Parquet files, with any engine, and save it whole."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from ..jobs import ROLES
-from ..options import ColumnList, Cross, FloatOr, IntegerOr
+from ..options import ColumnList, Cross, FloatOr, IntegerOr, PortRange
 from .common import debug, filters, force, given, stacked
 
 LOSSES = (
@@ -44,6 +43,9 @@ engine_options = stacked(
     click.option(
         "--dask-scheduler", metavar="ADDRESS", help="Scheduler to connect to; else processes of this machine."
     ),
+    click.option("--port-range", type=PortRange(), help="Ports at which ranks of different hosts listen."),
+    click.option("--interface", help="Network interface, or address, at which they listen."),
+    click.option("--deadline", type=float, metavar="SECONDS", help="Silence after which a rank counts as lost."),
     click.option("--spark-master", metavar="URL", help="spark://... or sc://...; else this machine."),
 )
 mode_options = stacked(
@@ -78,7 +80,7 @@ model_options = stacked(
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")
 MODE = ("topology", "local_steps", "compression")
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
-OTHER = ("random_state", "standardize")
+OTHER = ("random_state", "standardize", "port_range", "interface", "deadline")
 
 
 @click.command(name="fit")
@@ -94,41 +96,45 @@ OTHER = ("random_state", "standardize")
 def command(data: str, out: str, force: bool, validation: str | None, **options: Any) -> None:
     """Train a model on the Parquet files at DATA: a file, a directory, a glob or a URI."""
     from dsgd import read_parquet
+    from dsgd.errors import in_words_of
 
-    from ..faces import build, session, train
+    from ..faces import build, check, linear_model, session, train
+    from ..outputs import check_model
     from ..progress import epochs_bar
 
-    _check_out(out, force)
+    check_model(out, force)
     columns = given({name: options[name] for name in DATA})
     dataset = read_parquet(data, **columns, filters=list(options["filters"]) or None)
     held_out = None if validation is None else read_parquet(validation, **columns)
     parameters = given({name: options[name] for name in (*MODEL, *OTHER)} | {"n_workers": options["workers"]})
+    engine, task, mode = options["engine"], options["task"], _mode(options)
     place = {"workers": options["workers"], "address": _address(options)}
-    dataset.spec  # noqa: B018  a wrong column is told before a cluster is asked for
-    with session(options["engine"], **place), epochs_bar(options["max_iter"]) as report:
-        estimator = build(options["engine"], options["task"], parameters, _mode(options))
-        model = train(options["engine"], estimator, dataset, held_out, report)
-    _save(model, out, force, {name: options[name] for name in (*ROLES, "engine")} | {"data": data})
-
-
-def _check_out(out: str, force: bool) -> None:
-    from ..outputs import check_free
-
-    if "://" not in out:
-        check_free(Path(out), force, marker="model.json")
+    with in_words_of(_words(engine)):
+        check(task, parameters, mode)
+        dataset.spec  # noqa: B018  a wrong column is told before a cluster is asked for
+        with session(engine, **place), epochs_bar(options["max_iter"]) as report:
+            model = train(engine, build(engine, task, parameters, mode), dataset, held_out, report)
+    _save(linear_model(model), out, force, {name: options[name] for name in (*ROLES, "engine")} | {"data": data})
 
 
 def _save(model: Any, out: str, force: bool, facts: dict[str, Any]) -> None:
-    """Save a model with what is worth remembering about the fit; a URI takes the model alone."""
-    from ..jobs import write_job
-    from ..outputs import whole
+    """Save a model with what is worth remembering about the fit."""
+    from dsgd.fitted import save
 
-    if "://" in out:
-        model.save(out, overwrite=force)
-        return
-    with whole(Path(out), force, marker="model.json") as unfinished:
-        model.save(str(unfinished))
-        write_job(unfinished, **facts)
+    from ..jobs import job_file
+
+    save(model, out, overwrite=force, beside=job_file(**facts))
+
+
+def _words(engine: str) -> dict[str, str]:
+    """From the names of parameters to the options that they are here."""
+    options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER)}
+    options |= {"n_workers": "--workers", "max_iter": "--epochs", "random_state": "--seed", "seed": "--seed"}
+    if engine == "spark":
+        from spark_ext.params import SPARK_NAMES
+
+        options |= {SPARK_NAMES[name]: option for name, option in options.items() if name in SPARK_NAMES}
+    return options
 
 
 def _mode(options: dict[str, Any]) -> Any:

@@ -29,10 +29,10 @@ def command(
     from dsgd.fitted import load
 
     from ..jobs import roles
-    from ..outputs import check_free, whole
+    from ..outputs import check_file, whole
     from ..predictions import write_predictions
 
-    check_free(out, force)
+    check_file(out, force)
     fitted = load(model)
     offset = roles(model, offset=offset).get("offset")
     dataset = read_parquet(data, offset=offset, filters=list(filters) or None)

@@ -1,6 +1,9 @@
 """The command line from a fit to predictions, and what it says when something is wrong."""
 
+import errno
 import json
+import shutil
+import socket
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -157,7 +160,11 @@ def test_an_existing_model_is_kept(data, model, tmp_path):
         (("--label", "left", *COLUMNS, "--filter", "month > 12"), "no rows"),
         (("--label", "left", *COLUMNS, "--loss", "poisson"), "poisson"),
         (("--label", "age", "--numeric", "spend", "--categorical", "city"), "class"),
-        (("--label", "left", *COLUMNS, "--alpha", "-1"), "alpha"),
+        (("--label", "left", *COLUMNS, "--alpha", "-1"), "--alpha must be"),
+        (("--label", "left", *COLUMNS, "--tol", "nan"), "--tol must be"),
+        (("--label", "left", *COLUMNS, "--deadline", "0"), "--deadline must be"),
+        (("--label", "left", *COLUMNS, "--port-range", "9-1"), "--port-range must be"),
+        (("--label", "left", *COLUMNS, "--topology", "engine", "--local-steps", "3"), "--local-steps must be 1"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(words, told, data, tmp_path):
@@ -197,6 +204,45 @@ def test_an_address_of_another_engine(data, tmp_path):
     done = run("fit", data, *FIT, "--spark-master", "local[1]", "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "--engine spark" in done.stderr
+
+
+def test_what_was_remembered_may_be_damaged(data, model, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    for damage in ("{", "[1]", '{"label": 3}', "\xff"):
+        (copy / "job.json").write_bytes(damage.encode("latin-1"))
+        assert "job.json is damaged" in fail("evaluate", copy, data)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_fit(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.faces.train", lambda *arguments: pytest.fail("it was trained"))
+    (tmp_path / "file").write_text("")
+    assert "not a directory" in fail("fit", data, *FIT, "--out", tmp_path / "file" / "model")
+    assert "exists already" in fail("fit", data, *FIT, "--out", tmp_path.as_uri())
+
+
+def test_a_failure_of_the_system_is_told_in_one_line(data, model, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "out"))
+
+    monkeypatch.setattr("dsgd.fitted.place.Place.write", full)
+    assert "No space left on device" in fail("fit", data, *FIT, "--epochs", "1", "--out", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_at_a_uri_remembers_its_columns(data, tmp_path):
+    uri = (tmp_path / "model").as_uri()
+    succeed("fit", data, *FIT, "--epochs", "1", "--out", uri)
+    assert json.loads(succeed("evaluate", uri, data, "--json").stdout)["auc"] > 0.5
+
+
+def test_ports_interface_and_deadline(data, tmp_path):
+    words = ("--workers", "2", "--interface", "127.0.0.1", "--deadline", "30", "--epochs", "1")
+    succeed("fit", data, *FIT, *words, "--port-range", "20000-60000", "--out", tmp_path / "model")
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        line = fail("fit", data, *FIT, *words, "--port-range", f"{port}-{port}", "--out", tmp_path / "other")
+    assert "widen --port-range" in line
 
 
 def test_a_fault_of_ours_is_told_as_one(monkeypatch, model):
