@@ -1,5 +1,6 @@
 """From Dask's collections to a dataset of partitions: computed once, described on their workers, never brought to the client."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,25 +111,36 @@ def _array_parts(X: da.Array, beside: dict[str, Any]) -> tuple[list, Roles]:
     if X.ndim != 2:
         raise DataError(f"a matrix of shape (n, d) was expected, not an array of {X.ndim} dimensions")
     X = X.rechunk({1: -1})
-    columns, names = {}, {}
-    for role, values in beside.items():
-        if values is None:
-            continue
-        if isinstance(values, str):
-            raise ConfigError(
-                f"{_ROLES[role]}={values!r} names a column, and a Dask Array has no column names; give an array"
-            )
-        values = values if is_array(values) else da.asarray(values)
-        if values.ndim != 1 or values.shape[0] != X.shape[0]:
-            raise DataError(
-                f"{_ROLES[role]} has shape {values.shape} and X has shape {X.shape}; one value a row is needed"
-            )
-        columns[role] = values.rechunk((X.chunks[0],)).to_delayed().ravel()
-        names[role] = _ROLES[role]
+    columns = {role: aligned(X, role, values) for role, values in beside.items() if values is not None}
+    names: dict[str, Any] = {role: _ROLES[role] for role in columns}
     blocks = X.to_delayed().ravel()
     roles = list(columns)
     parts = [dask.delayed(_beside)(block, roles, *(columns[r][i] for r in roles)) for i, block in enumerate(blocks)]
     return parts, Roles(**names)
+
+
+def aligned(X: da.Array, role: str, values: Any) -> list:
+    """Return the labels, weights or offsets of a matrix in delayed pieces, one to each of its chunks of rows.
+
+    Raises
+    ------
+    ConfigError, DataError
+        For names of columns, chunks of unknown length, and another number of rows.
+    """
+    if isinstance(values, str):
+        raise ConfigError(
+            f"{_ROLES[role]}={values!r} names a column, and a Dask Array has no column names; give an array"
+        )
+    values = values if is_array(values) else da.asarray(values)
+    for name, array in (("X", X), (_ROLES[role], values)):
+        if any(math.isnan(length) for length in array.shape):
+            raise ConfigError(
+                f"{name} has chunks of unknown length, as a Dask Array that was a frame has; find them out first: "
+                f"{name} = {name}.compute_chunk_sizes()"
+            )
+    if values.ndim != 1 or values.shape[0] != X.shape[0]:
+        raise DataError(f"{_ROLES[role]} has shape {values.shape} and X has shape {X.shape}; one value a row is needed")
+    return list(values.rechunk((X.chunks[0],)).to_delayed().ravel())
 
 
 def _beside(X: Any, roles: list[str], *columns: Any) -> tuple[Any, dict[str, Any]]:

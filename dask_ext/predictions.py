@@ -13,7 +13,7 @@ from dsgd.errors import ConfigError
 from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
 
-from .collect import is_array, is_frame
+from .collect import aligned, is_frame
 
 
 def predict(model: LinearModel, method: str, X: Any, offset: Any) -> Any:
@@ -74,11 +74,7 @@ def measure(model: LinearModel, X: Any, beside: dict[str, Any]) -> Metrics:
     else:
         X = X.rechunk({1: -1})
         blocks = X.to_delayed().ravel()
-        split = {
-            role: (value if is_array(value) else da.asarray(value)).rechunk((X.chunks[0],)).to_delayed().ravel()
-            for role, value in beside.items()
-            if value is not None
-        }
+        split = {role: aligned(X, role, value) for role, value in beside.items() if value is not None}
         tasks = [
             dask.delayed(_sums)(shipped, block, {role: parts[i] for role, parts in split.items()})
             for i, block in enumerate(blocks)

@@ -12,7 +12,7 @@ import distributed
 
 import dask_ext
 import dsgd
-from dask_ext.collect import collect
+from dask_ext.collect import aligned, collect
 from dask_ext.partitions import Partition, PartitionsDataset
 from dask_ext.shipping import pack, unpack
 from dsgd import ConfigError, DataError
@@ -125,6 +125,15 @@ def test_collections_that_cannot_be_learnt(dask_client, X, y, error, message):
     }
     with pytest.raises(error, match=message):
         dask_ext.SGDRegressor().fit(kinds[X](), y)
+
+
+def test_arrays_of_unknown_length_say_how_to_find_it_out():
+    known = da.from_array(np.zeros((10, 2)), chunks=(5, 2))
+    unknown = dd.from_pandas(pd.DataFrame(np.zeros((10, 2)), columns=["a", "b"]), npartitions=2).to_dask_array()
+    for X, y, name in ((unknown, np.zeros(10), "X"), (known, unknown[:, 0], "y")):
+        with pytest.raises(ConfigError, match=rf"^{name} has chunks of unknown length.*{name}.compute_chunk_sizes\(\)"):
+            aligned(X, "label", y)
+    assert len(aligned(known, "label", np.zeros(10))) == 2
 
 
 def test_the_tree_aggregate_reads_partitions_too(dask_client, rows):
