@@ -1,5 +1,7 @@
 """What a collective is: a handful of operations on buffers among ranks, each with a deadline."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +11,8 @@ class Collective(Protocol):
     """Operations that all ranks call in the same order.
 
     Every operation gives every rank the same bits: sums are added in an order that depends on the topology and the
-    number of ranks only. A peer that is dead or silent past the deadline raises WorkerLost on every other rank.
+    number of ranks only. A peer that is dead or silent past the deadline raises WorkerLost on every other rank. A peer
+    that comes late because it works, inside of :meth:`working`, is not silent.
     """
 
     rank: int
@@ -45,6 +48,17 @@ class Collective(Protocol):
 
     def barrier(self) -> None:
         """Wait for all ranks."""
+        ...
+
+    def working(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give signs of life between the operations inside, from a thread.
+
+        Returns
+        -------
+        context manager of a callable
+            To be called after each piece of work (a block of rows, say): a rank that neither does so nor comes to an
+            operation for half an hour gives no more signs, and is silent from then on.
+        """
         ...
 
     def close(self) -> None:

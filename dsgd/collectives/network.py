@@ -5,6 +5,7 @@ time.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..errors import DSGDError, WorkerLost
 from ..transport import frames
 from ..transport.channel import Channel
 from .checks import as_bytes, check_buffer, check_root
+from .heartbeat import Heartbeat
 from .sparse import allreduce_sparse
 
 _LENGTH = 8  # bytes of a payload's length, in front of its first piece
@@ -37,6 +39,8 @@ class NetworkCollective:
         self._channel = channel
         self._members = members or list(range(size))
         self._lost: str | None = None
+        self._operations = 0
+        self._heart = Heartbeat(self.give_sign, lambda: self._operations, channel.deadline)
 
     @staticmethod
     def peers_of(rank: int, size: int) -> set[int]:
@@ -77,10 +81,24 @@ class NetworkCollective:
         """Wait for all ranks."""
         self.gather_arrays(np.empty(0, np.uint8))
 
+    def working(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give signs of life between operations; see :class:`dsgd.collectives.Collective`."""
+        return self._heart.working()
+
+    def give_sign(self) -> None:
+        """Give one sign of life."""
+        if self._lost is None:
+            self._channel.give_sign()
+
+    def hand_on(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` with every sign of life for those who wait for this rank elsewhere, while it waits here."""
+        self._channel.on_sign = tell
+
     def close(self) -> None:
         """Close the channel."""
-        self._lost = self._lost or "this collective is closed"
-        self._channel.close()
+        with self._heart.turn:
+            self._lost = self._lost or "this collective is closed"
+            self._channel.close()
 
     def _allreduce_small(self, buffer: np.ndarray) -> None:
         raise NotImplementedError
@@ -95,13 +113,15 @@ class NetworkCollective:
         raise NotImplementedError
 
     def _run(self, operation: Callable[..., Any], *arguments: Any) -> Any:
-        if self._lost is not None:
-            raise WorkerLost(self._lost)
-        try:
-            return operation(*arguments)
-        except BaseException as error:
-            self.fail(str(error) or type(error).__name__)
-            raise
+        with self._heart.turn:
+            if self._lost is not None:
+                raise WorkerLost(self._lost)
+            self._operations += 1
+            try:
+                return operation(*arguments)
+            except BaseException as error:
+                self.fail(str(error) or type(error).__name__)
+                raise
 
     def fail(self, reason: str) -> None:
         """Take this rank out for good, and tell its peers why."""

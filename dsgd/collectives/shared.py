@@ -2,13 +2,12 @@
 
 In comes a region of bytes, zeroed, that all ranks see (:mod:`dsgd.collectives.region` makes one out of a file;
 threads share a plain array); the loops are :mod:`dsgd.kernels.shared`. Sums are added in rank order, ``((x0 + x1) +
-x2) + ...``. A rank waits in slices of milliseconds, between which it looks at its deadline, at the peer's process and
-at signals.
+x2) + ...``. A rank waits in slices of milliseconds, between which it looks at its peers (:mod:`dsgd.collectives.peers`)
+and at signals.
 """
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,16 +15,15 @@ import numpy as np
 
 from ..errors import ConfigError, WorkerLost
 from ..kernels import shared as kernels
-from .checks import DTYPES, as_bytes, check_buffer, check_root
-from .liveness import is_running
+from .checks import as_bytes, check_buffer, check_root
+from .heartbeat import Heartbeat
+from .peers import BARRIER, BROADCAST, GATHER, REDUCE, Peers, tag
 from .sparse import allreduce_sparse
 
 PIECE_BYTES = 1 << 19
 _COUNT = 8  # bytes of a payload's length
 _ALIGNMENT = 128
 
-_REDUCE, _BROADCAST, _GATHER, _BARRIER = range(4)
-_NAMES = ("all-reduce", "broadcast", "all-gather", "barrier")
 _NOTHING = np.empty(0)
 
 
@@ -87,12 +85,14 @@ class SharedMemory:
                 f"{region_bytes(size, piece_bytes)} bytes, not {len(region)}"
             )
         self.rank, self.size = rank, size
-        self._deadline, self._release = deadline, release
+        self.deadline, self._release = deadline, release
         self._lost: str | None = None
         self._progress = np.zeros(kernels.PROGRESS_FIELDS, np.int64)
         # Spinning only delays the peer that is waited for when the ranks outnumber the cores.
         self._spins = kernels.SPINS if size <= _cores() else 0
         self._map(region, piece_bytes)
+        self._peers = Peers(self._flags, self._progress, rank, deadline)
+        self._heart = Heartbeat(self.give_sign, lambda: int(self._progress[kernels.BARRIERS]), deadline)
         self._flags[rank * kernels.LINE + kernels.PID] = os.getpid()
 
     def _map(self, region: np.ndarray, piece_bytes: int) -> None:
@@ -112,7 +112,7 @@ class SharedMemory:
         When that answers with a rank, :meth:`resume` completes the sum.
         """
         check_buffer(buffer)
-        self._announce(_REDUCE, buffer)
+        self._announce(REDUCE, buffer)
         slots, results = self._slots[buffer.dtype], self._results[buffer.dtype]
         return kernels.Meeting(self._flags, slots, results, self._progress, self.rank, self._spins)
 
@@ -120,13 +120,13 @@ class SharedMemory:
         """Complete the sum of ``buffer`` for which a compiled loop did not want to wait any longer."""
         meeting = self.meeting(buffer)
         with self._leaving():
-            self._wait(missing, _REDUCE, lambda: kernels.allreduce(*meeting[:4], buffer, self.rank, self._spins))
+            self._peers.wait(missing, REDUCE, lambda: kernels.allreduce(*meeting[:4], buffer, self.rank, self._spins))
 
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)
         slots, results = self._slots[buffer.dtype], self._results[buffer.dtype]
-        self._run(_REDUCE, buffer, kernels.allreduce, self._flags, slots, results, self._progress, buffer)
+        self._run(REDUCE, buffer, kernels.allreduce, self._flags, slots, results, self._progress, buffer)
 
     def allreduce_sparse(self, indices: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sum sparse vectors; see :class:`dsgd.collectives.Collective`."""
@@ -137,11 +137,11 @@ class SharedMemory:
         check_buffer(buffer)
         check_root(root, self.size)
         slots = self._slots[np.dtype(np.uint8)]
-        self._run(_BROADCAST, buffer, kernels.broadcast, self._flags, slots, self._progress, as_bytes(buffer), root)
+        self._run(BROADCAST, buffer, kernels.broadcast, self._flags, slots, self._progress, as_bytes(buffer), root)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
-        self._run(_BARRIER, _NOTHING, kernels.barrier, self._flags, self._progress)
+        self._run(BARRIER, _NOTHING, kernels.barrier, self._flags, self._progress)
 
     def allgather(self, payload: bytes) -> list[bytes]:
         """Everybody's payload, in rank order."""
@@ -171,7 +171,7 @@ class SharedMemory:
         return self._slots[np.dtype(np.uint8)][(self._progress[kernels.BARRIERS] + 1) % 2]
 
     def _exchanged(self) -> np.ndarray:
-        self._run(_GATHER, _NOTHING, kernels.barrier, self._flags, self._progress)
+        self._run(GATHER, _NOTHING, kernels.barrier, self._flags, self._progress)
         return self._slots[np.dtype(np.uint8)][self._progress[kernels.BARRIERS] % 2]
 
     def _run(self, operation: int, buffer: np.ndarray, kernel: Callable[..., int], *arguments: Any) -> None:
@@ -180,13 +180,13 @@ class SharedMemory:
         with self._leaving():
             missing = kernel(*arguments, self.rank, self._spins)
             if missing != kernels.DONE:
-                self._wait(missing, operation, lambda: kernel(*arguments, self.rank, self._spins))
+                self._peers.wait(missing, operation, lambda: kernel(*arguments, self.rank, self._spins))
 
     def _announce(self, operation: int, buffer: np.ndarray) -> None:
         """Say what this rank does next, for the peers to compare."""
         if self._lost is not None:
             raise WorkerLost(self._lost)
-        self._progress[kernels.TAG] = (len(buffer) * len(DTYPES) + DTYPES.index(buffer.dtype)) * len(_NAMES) + operation
+        self._progress[kernels.TAG] = tag(operation, buffer)
 
     @contextlib.contextmanager
     def _leaving(self) -> Iterator[None]:
@@ -197,40 +197,18 @@ class SharedMemory:
             self.fail(str(error) or "the collective was interrupted")
             raise
 
-    def _wait(self, missing: int, operation: int, again: Callable[[], int]) -> None:
-        until = time.monotonic() + self._deadline
-        while missing != kernels.DONE:
-            self._check_peer(missing, until, operation)
-            missing = again()
+    def working(self) -> contextlib.AbstractContextManager[Callable[[], None]]:
+        """Give signs of life between operations; see :class:`dsgd.collectives.Collective`."""
+        return self._heart.working()
 
-    def _check_peer(self, missing: int, until: float, operation: int) -> None:
-        if missing < kernels.DONE:
-            other = kernels.DONE - 1 - missing
-            raise WorkerLost(
-                f"the ranks are out of step: rank {self.rank} is in {self._describe(self.rank)}, rank {other} in "
-                f"{self._describe(other)}; every rank must call the same operations in the same order with buffers of the "
-                "same length and dtype"
-            )
-        flags = self._flags[missing * kernels.LINE : (missing + 1) * kernels.LINE]
-        pid = int(flags[kernels.PID])
-        ended = (
-            "has closed the collective or failed"
-            if flags[kernels.LEFT]
-            else f"died (process {pid})"
-            if pid and not is_running(pid)
-            else f"was silent for {self._deadline:g} seconds"
-            if time.monotonic() > until
-            else None
-        )
-        # Whoever arrived before it ended has done its part.
-        if ended and flags[kernels.ARRIVED] < self._progress[kernels.BARRIERS]:
-            raise WorkerLost(f"rank {missing} {ended} while rank {self.rank} waited for it in {_NAMES[operation]}")
+    def give_sign(self) -> None:
+        """Give one sign of life."""
+        if self._lost is None:
+            self._peers.give_sign()
 
-    def _describe(self, rank: int) -> str:
-        tag = int(self._flags[rank * kernels.LINE + kernels.TAGS + self._progress[kernels.BARRIERS] % 2])
-        rest, operation = divmod(tag, len(_NAMES))
-        length, code = divmod(rest, len(DTYPES))
-        return f"{_NAMES[operation]} of {length} values of {DTYPES[code]}"
+    def hand_on(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` with every sign of life for those who wait for this rank elsewhere, while it waits here."""
+        self._peers.on_sign = tell
 
     def fail(self, reason: str) -> None:
         """Take this rank out for good: its peers raise WorkerLost when they next wait for it, and so does it."""
@@ -243,8 +221,10 @@ class SharedMemory:
         if len(self._flags) == 0:
             return
         self.fail("this collective is closed")
-        self._flags = self._flags[:0].copy()
-        self._slots, self._results = {}, {}
+        with self._heart.turn:
+            self._flags = self._flags[:0].copy()
+            self._peers = Peers(self._flags, self._progress, self.rank, self.deadline)
+            self._slots, self._results = {}, {}
         self._release()
 
 

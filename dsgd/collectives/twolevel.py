@@ -4,12 +4,13 @@ Sums are added in rank order within a machine, then in the order of the network'
 ordered by their first rank. Data cross the network once a machine, not once a rank.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 
 from .checks import check_buffer, check_root
+from .heartbeat import Heartbeat
 from .network import NetworkCollective
 from .shared import SharedMemory
 from .sparse import allreduce_sparse
@@ -36,6 +37,12 @@ class TwoLevel:
         self.rank = rank
         self.size = sum(map(len, machines))
         self._local, self._leaders, self._machines = local, leaders, machines
+        self._operations = 0
+        self._heart = Heartbeat(self._give_sign, lambda: self._operations, local.deadline)
+        if leaders is not None:
+            # Who waits for this rank on one level waits for the one that it waits for on the other.
+            local.hand_on(leaders.give_sign)
+            leaders.hand_on(local.give_sign)
 
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
@@ -88,23 +95,35 @@ class TwoLevel:
                 self._leaders.barrier()
             self._local.barrier()
 
+    def working(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give signs of life between operations; see :class:`dsgd.collectives.Collective`."""
+        return self._heart.working()
+
+    def _give_sign(self) -> None:
+        self._local.give_sign()
+        if self._leaders is not None:
+            self._leaders.give_sign()
+
     def close(self) -> None:
         """Close both levels."""
-        if self._leaders is not None:
-            self._leaders.close()
-        self._local.close()
+        with self._heart.turn:
+            if self._leaders is not None:
+                self._leaders.close()
+            self._local.close()
 
     @contextmanager
     def _operation(self) -> Iterator[None]:
         """When one level fails, nobody must wait for this rank in the other."""
-        try:
-            yield
-        except BaseException as error:
-            reason = str(error) or type(error).__name__
-            self._local.fail(reason)
-            if self._leaders is not None:
-                self._leaders.fail(reason)
-            raise
+        with self._heart.turn:
+            self._operations += 1
+            try:
+                yield
+            except BaseException as error:
+                reason = str(error) or type(error).__name__
+                self._local.fail(reason)
+                if self._leaders is not None:
+                    self._leaders.fail(reason)
+                raise
 
 
 def _split(everything: np.ndarray, size: int) -> list[np.ndarray]:

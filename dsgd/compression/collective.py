@@ -6,6 +6,9 @@ memory"; Karimireddy et al., 2019, "Error feedback fixes SignSGD"). Codes are ga
 all of them in rank order, which gives every rank the same bits.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import numpy as np
 
 from ..collectives.base import Collective
@@ -104,6 +107,10 @@ class CompressedCollective:
     def barrier(self) -> None:
         """Wait for all ranks."""
         self.exact.barrier()
+
+    def working(self) -> AbstractContextManager[Callable[[], None]]:
+        """Give signs of life between operations."""
+        return self.exact.working()
 
     def close(self) -> None:
         """Close the collective underneath."""

@@ -30,7 +30,7 @@ from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
 from .compiling import exact, exact_helper
 
 LINE = 16  # int64 from one rank's flags to the next: two cache lines, because prefetchers fetch them in pairs
-ARRIVED, LEFT, PID = range(3)  # columns of a rank's flags
+ARRIVED, LEFT, PID, SIGNS = range(4)  # columns of a rank's flags; its signs of life are counted in the last
 
 TAGS = 4  # two columns more: what the rank does at an even and at an odd barrier
 

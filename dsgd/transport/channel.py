@@ -1,19 +1,21 @@
 """Messages between the ranks of one fit: every rank listens at one address and connects to the peers it talks to.
 
 In come arrays, out come arrays, in order for each pair of ranks. A receive has a deadline and names the rank that it
-waited for; a peer whose connection breaks is reported at once, by libzmq's own watch over its sockets. What does not
-belong to this fit is refused (by the handshake) or dropped and logged (by the header).
+waited for; it counts from the last sign of life of that rank, who works, or waits for one who does. A peer whose
+connection breaks is reported at once, by libzmq's own watch over its sockets. What does not belong to this fit is refused
+(by the handshake) or dropped and logged (by the header).
 """
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import zmq
 
 from ..errors import WorkerLost
-from . import frames
+from . import frames, signs
 from .endpoint import Security, configure, listen, logger
 from .frames import HEADER_BYTES, INLINE, Header
 from .link import Link
@@ -37,6 +39,11 @@ class Channel:
         Seconds to wait for a peer.
     attempt : int
         Number of the attempt at the fit; messages of another attempt are dropped.
+
+    Attributes
+    ----------
+    on_sign : callable
+        Called with every sign of life for those who wait for this rank, while it waits itself.
     """
 
     def __init__(
@@ -54,6 +61,10 @@ class Channel:
         self._links: dict[int, Link] = {}
         self._inbox: dict[int, deque[tuple[Header, memoryview]]] = {}
         self._expected: dict[int, int] = {}
+        self._signs = signs.Signs(rank)
+        self._silence: signs.Silence | None = None
+        self._awaited: int | None = None
+        self.on_sign: Callable[[], None] = lambda: None
         self._failed = False
         # One thread would encrypt what leaves and decrypt what comes one after the other.
         self._context = zmq.Context(io_threads=2)
@@ -132,13 +143,16 @@ class Channel:
     def _await(self, peer: int, kind: int) -> None:
         """Take messages in until there is one from ``peer``."""
         inbox = self._inbox[peer]
-        until = None
+        self._awaited, self._silence = peer, None
         doomed = None
         while not inbox:
             if self._take_one():
                 continue
-            until = until or time.monotonic() + self.deadline
-            if doomed or time.monotonic() > until:
+            self._silence = self._silence or signs.Silence(self.deadline)
+            if self._silence.to_be_told():
+                self.give_sign()
+                self.on_sign()
+            if doomed or self._silence.too_long(peer):
                 raise self._lost(peer, doomed or f"was silent for {self.deadline:g} seconds", "waited for it in", kind)
             # What a peer sent before its connection broke may still be under way: one more slice of patience.
             doomed = self._broken(peer)
@@ -160,6 +174,7 @@ class Channel:
         try:
             header = frames.parse(first)
             payload = self._payload(header, first)
+            sign = signs.read(payload) if header.kind == frames.LIFE else None
         except ValueError as error:
             logger.warning("rank %d dropped a message: %s", self.rank, error)
             while self._listener.get(zmq.RCVMORE):
@@ -168,8 +183,29 @@ class Channel:
         if header.kind == frames.ABORT:
             raise WorkerLost(f"rank {header.source} gave up: {bytes(payload).decode(errors='replace')}")
         self._expected[header.source] += 1
-        self._inbox[header.source].append((header, payload))
+        if sign is None:
+            self._inbox[header.source].append((header, payload))
+        elif self._signs.take(header.source, sign):
+            self._take_sign(header.source, sign)
         return True
+
+    def _take_sign(self, source: int, sign: np.ndarray) -> None:
+        """Whoever waits for this rank waits for the one that it waits for, too."""
+        if self._silence is not None:
+            self._silence.broken(source)
+        if source == self._awaited and self._signs.hand_on(sign):
+            self._spread(sign, source)
+            self.on_sign()
+
+    def give_sign(self) -> None:
+        """Tell the peers that this rank is at work; those that cannot be reached are found out by who waits for them."""
+        self._spread(self._signs.give())
+
+    def _spread(self, sign: np.ndarray, source: int | None = None) -> None:
+        for peer, link in self._links.items():
+            if peer != source and link.lost() is None:
+                with contextlib.suppress(WorkerLost):
+                    self.send(peer, frames.LIFE, sign)
 
     def _payload(self, header: Header, first: bytes) -> memoryview:
         """Check the header against this conversation, then the payload against the header."""

@@ -129,6 +129,16 @@ def endless(collective) -> float:
         collective.allreduce(buffer)
 
 
+def late(collective, seconds: list) -> float:
+    """Every rank works by itself for some time of its own before the ranks meet."""
+    with collective.working():
+        time.sleep(seconds[collective.rank])
+        buffer = np.ones(1)
+        collective.allreduce(buffer)
+        collective.barrier()
+    return float(buffer[0])
+
+
 def lengths_differ(collective) -> None:
     """Rank 0 reduces another length than the rest."""
     collective.allreduce(np.zeros(10 if collective.rank == 0 else 11))

@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dsgd.collectives import SharedMemory, connect
+from dsgd.collectives.heartbeat import Heartbeat
 from dsgd.collectives.region import open_shared
 from dsgd.collectives.shared import region_bytes
 from dsgd.errors import ConfigError, WorkerLost
@@ -33,11 +35,12 @@ def gang(request):
     gang.close()
 
 
-def stop_rank(gang: Processes, rank: int, number: signal.Signals) -> list:
-    """Let all ranks reduce for ever, send one a signal, and return what the others say."""
+def stop_rank(gang: Processes, rank: int, number: signal.Signals, doing: str) -> list:
+    """Let all ranks reduce for ever, or wait for one at work; send that one a signal, and return what the others say."""
     pids = gang.run(checks.pid)
+    work = [300.0 if other == rank else 0.0 for other in range(gang.size)]
     for other in range(gang.size):
-        gang.tell(other, {"check": "endless", "arguments": []})
+        gang.tell(other, {"check": doing, "arguments": [work] if doing == "late" else []})
     time.sleep(0.3)
     os.kill(pids[rank], number)
     try:
@@ -46,9 +49,10 @@ def stop_rank(gang: Processes, rank: int, number: signal.Signals) -> list:
         os.kill(pids[rank], signal.SIGKILL)
 
 
+@pytest.mark.parametrize("doing", ["endless", "late"])
 @pytest.mark.parametrize("gang", SETTINGS.values(), ids=SETTINGS.keys(), indirect=True)
-def test_a_killed_rank_is_noticed_before_the_deadline(gang):
-    answers = stop_rank(gang, 1, signal.SIGKILL)
+def test_a_killed_rank_is_noticed_before_the_deadline(gang, doing):
+    answers = stop_rank(gang, 1, signal.SIGKILL, doing)
     assert [name for name, _ in answers] == ["WorkerLost"] * 2
     assert not any("silent" in message for _, message in answers)
     assert any("rank 1 died" in message or "rank 1 closed its connection" in message for _, message in answers)
@@ -60,10 +64,49 @@ def test_a_killed_rank_is_noticed_before_the_deadline(gang):
     ids=["shared memory", "ring"],
     indirect=True,
 )
-def test_a_frozen_rank_is_given_up_at_the_deadline(gang):
-    answers = stop_rank(gang, 2, signal.SIGSTOP)
+@pytest.mark.parametrize("doing", ["endless", "late"])
+def test_a_frozen_rank_is_given_up_at_the_deadline(gang, doing):
+    answers = stop_rank(gang, 2, signal.SIGSTOP, doing)
     assert [name for name, _ in answers] == ["WorkerLost"] * 2
     assert any("rank 2 was silent for 3 seconds" in message for _, message in answers)
+
+
+@pytest.mark.parametrize(
+    "gang",
+    [replace(setting, deadline=2.0) for setting in SETTINGS.values()],
+    ids=SETTINGS.keys(),
+    indirect=True,
+)
+def test_ranks_at_work_are_waited_for_longer_than_the_deadline(gang):
+    """Whoever waits for them, and whoever waits for those who wait."""
+    assert gang.run(checks.late, [0.0, 3.0, 6.0]) == [3.0] * 3
+
+
+def test_work_that_does_not_get_on_is_not_vouched_for():
+    given = []
+    heart = Heartbeat(lambda: given.append(1), lambda: 0, deadline=0.1, stalled=0.2)
+
+    def ended():
+        before = len(given)
+        time.sleep(0.5)
+        return bool(before) and len(given) == before
+
+    with heart.working() as moved:
+        assert wait_until(ended), "signs were given though nothing moved"
+        before = len(given)
+        moved()
+        assert wait_until(lambda: len(given) > before), "no sign after a piece of work"
+    assert ended(), "signs were given outside of the work"
+
+
+def wait_until(condition, seconds=60.0):
+    """Wait until a condition holds; return whether it came to that."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import logging
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import zmq
 from dsgd.errors import WorkerLost
 from dsgd.transport import Channel, FitKeys, Security, frames
 from dsgd.transport.endpoint import configure
-from dsgd.transport.frames import GATHER, REDUCE, Header
+from dsgd.transport.frames import GATHER, LIFE, REDUCE, Header
 
 FLOAT = np.dtype(np.float32)
 
@@ -86,6 +87,46 @@ def test_a_silent_peer_is_named_at_the_deadline(opened, security):
     first, _ = connected(opened(0, security, deadline=0.3), opened(1, security))
     with pytest.raises(WorkerLost, match=r"rank 1 was silent for 0.3 seconds while rank 0 waited for it in all-reduce"):
         first.receive(1, REDUCE, FLOAT, 1)
+
+
+def test_signs_of_life_of_ranks_that_wait_for_each_other_come_to_an_end(opened, security):
+    """Each gives a sign and then waits for the one before it: what goes round the circle must not keep it waiting."""
+    ring = [opened(rank, security, deadline=1.0) for rank in range(3)]
+    for channel in ring:
+        channel.connect({other.rank: other.address for other in ring if other is not channel})
+    for channel in ring:
+        channel.give_sign()
+    with ThreadPoolExecutor(3) as pool:
+        waits = [pool.submit(ring[rank].receive, (rank - 1) % 3, REDUCE, FLOAT, 1) for rank in range(3)]
+        for wait in waits:
+            with pytest.raises(WorkerLost, match="was silent for 1 seconds"):
+                wait.result(60)
+
+
+def test_a_sign_of_life_comes_by_way_of_the_rank_that_is_waited_for(opened, security):
+    """Rank 0 waits for rank 1, which waits for rank 2, which is at work and not connected to rank 0."""
+    first, second = connected(opened(0, security, deadline=1.0), opened(1, security, deadline=20.0))
+    third = opened(2, security)
+    second.connect({2: third.address})
+    third.connect({1: second.address})
+    told = []
+    first.on_sign = lambda: told.append(1)
+
+    def pass_on():
+        second.send(0, REDUCE, second.receive(2, REDUCE, FLOAT, 1))
+
+    def work():
+        for _ in range(30):
+            time.sleep(0.1)
+            third.give_sign()
+        third.send(1, REDUCE, np.array([5], FLOAT))
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(pass_on), pool.submit(work)]
+        assert first.receive(1, REDUCE, FLOAT, 1).tolist() == [5]
+        for other in others:
+            other.result(60)
+    assert told
 
 
 def test_a_closed_peer_is_noticed_before_the_deadline_and_its_last_message_is_not_lost(pair):
@@ -185,6 +226,7 @@ def test_messages_that_do_not_belong_are_dropped_and_logged(pair, intruder, keys
         frame(keys, payload=bytes(20), source=9),
         frame(keys, payload=bytes(19)),
         frame(keys, length=1 << 60),
+        frame(keys, payload=bytes(20), kind=LIFE),
     ]
     with caplog.at_level(logging.WARNING, "dsgd.transport"):
         for data in wrong:
