@@ -11,8 +11,8 @@ import distributed
 import pyarrow as pa
 
 from dsgd.data.dataset import Dataset
-from dsgd.data.resolve import Roles
-from dsgd.data.sources import as_dataset
+from dsgd.data.resolve import Options, Roles
+from dsgd.data.sources import NO_NAMES, as_dataset, refuse_options
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.tables import as_table
 from dsgd.errors import ConfigError, DataError
@@ -50,7 +50,7 @@ def collect(
     beside : dict
         By role ("label", "weight", "offset") a column's name, a Dask Series or Array of the same partitions, or None.
     features : dict
-        Options about the columns of a frame.
+        Options about the columns of a frame; an array takes ``missing`` only.
     places : sequence of str
         The worker of each rank.
 
@@ -59,6 +59,8 @@ def collect(
     ConfigError, DataError
         For collections that do not fit together, unknown columns and wrong types.
     """
+    if is_array(X):
+        refuse_options(Options(**features), NO_NAMES, but="missing")
     parts, roles = _frame_parts(X, beside) if is_frame(X) else _array_parts(X, beside)
     futures = client.compute(parts)
     described = client.gather([client.submit(describe, future, roles, features) for future in futures])

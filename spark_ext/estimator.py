@@ -54,14 +54,35 @@ class _SGDEstimator(Estimator, FitParams, DefaultParamsWritable, DefaultParamsRe
         Parameters
         ----------
         dataset : Dataset
-            ``dsgd.read_parquet(path, label=...)``; it names its own columns, so ``featuresCol`` and the like are not used.
+            ``dsgd.read_parquet(path, label=...)``; it names its own columns. ``featuresCol``, ``labelCol`` and the like are for
+            the model, where they are set: they name the columns of the DataFrames that it transforms.
         validation : Dataset, optional
             For ``earlyStopping``, instead of a fraction of the rows.
+
+        Raises
+        ------
+        ConfigError
+            Also for ``categoricalCols``, ``interactions``, ``hashBits``, ``missing`` and ``validationIndicatorCol``, which the
+            dataset says itself.
+        DataError, WorkerLost
         """
+        self._refuse_what_a_dataset_says()
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
             with SparkEngine(SparkSession.getActiveSession()) as engine:
                 return self._trained(dataset, validation, engine, replace(config, n_workers=self._ranks(engine)))
+
+    def _refuse_what_a_dataset_says(self) -> None:
+        defaults = type(self)()
+        for name in ("categoricalCols", "interactions", "hashBits", "missing"):
+            value = self.getOrDefault(name)
+            if value != defaults.getOrDefault(name):
+                raise ConfigError(
+                    f"{name}={value!r} is about columns that have names: a dataset says itself what its columns are; say it in "
+                    "read_parquet(...)"
+                )
+        if self.column("validationIndicatorCol") is not None:
+            raise ConfigError("validationIndicatorCol is for fit(DataFrame); use fitParquet(dataset, validation=...)")
 
     def _configuration(self) -> FitConfig:
         """The parameters, checked before anything is asked of Spark; its slots may decide on the ranks later."""

@@ -1,6 +1,6 @@
 """Anything that holds rows as a Dataset, and any Dataset's share of a worker as a store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from .spec import FeatureSpec
 from .store import MEMORY_BYTES, BlockStore
 from .tables import TableDataset, as_table
 
+NO_NAMES = "a matrix has no column names; give a frame or a table"
 _NAMES = {"label": "y", "weight": "sample_weight", "offset": "offset"}
 
 
@@ -44,7 +45,8 @@ def as_dataset(
     y, sample_weight, offset : array of shape (n,), or str, optional
         Beside X; or, for a frame or a table, the name of one of its columns.
     numeric, categorical, vectors, interactions, hash_bits, vocabulary, missing
-        As in :func:`dsgd.data.parquet.read_parquet`; a matrix without column names takes ``missing`` only.
+        As in :func:`dsgd.data.parquet.read_parquet`; a matrix without column names takes ``missing`` only, and a Dataset,
+        which has features already, none of them.
     spec : FeatureSpec, optional
         The features of a fitted model, to predict with; the options before are then not used.
 
@@ -63,10 +65,11 @@ def as_dataset(
     beside = {"label": y, "weight": sample_weight, "offset": offset}
     options = Options(numeric, categorical, vectors, interactions, hash_bits, vocabulary, missing)
     if isinstance(X, Dataset):
+        refuse_options(options, "a dataset says itself what its columns are; say it in read_parquet(...)")
         return _dataset_as_it_is(X, beside, spec)
     table = as_table(X)
     if table is None:
-        _refuse_options(options)
+        refuse_options(options, NO_NAMES, but="missing")
         return _matrix(X, beside, missing, spec)
     if spec is not None and spec.columns == (COLUMN,) and COLUMN not in table.column_names:
         return _matrix(_to_matrix(table, beside), beside, missing, spec)
@@ -86,6 +89,7 @@ def open_store(
     threads: int = 1,
     touched: bool = False,
     numbering: Numbering | None = None,
+    moved: Callable[[], None] = lambda: None,
 ) -> BlockStore | MemoryStore:
     """Encode a worker's splits, or wrap them if they are a matrix; the parameters are those of BlockStore.
 
@@ -105,6 +109,7 @@ def open_store(
         threads=threads,
         touched=touched,
         numbering=numbering,
+        moved=moved,
     )
 
 
@@ -117,10 +122,13 @@ def _dataset_as_it_is(dataset: Dataset, beside: dict[str, Any], spec: FeatureSpe
     return dataset if spec is None else dataset.with_spec(spec)
 
 
-def _refuse_options(options: Options) -> None:
-    for name in ("numeric", "categorical", "vectors", "interactions", "vocabulary"):
-        if getattr(options, name):
-            raise ConfigError(f"{name} names columns, and a matrix has no column names; give a frame or a table")
+def refuse_options(options: Options, why: str, but: str = "") -> None:
+    """Raise ConfigError for options about columns that differ from their defaults, all ``but`` one: they would not be used."""
+    for name, default in vars(Options()).items():
+        value = getattr(options, name)
+        empty = value is None or (isinstance(value, Sized) and not len(value))
+        if name != but and not empty and not np.all(value == default):
+            raise ConfigError(f"{name}={value!r} is about columns that have names: {why}")
 
 
 def _matrix(X: Any, beside: dict[str, Any], missing: str, spec: FeatureSpec | None) -> MatrixDataset:

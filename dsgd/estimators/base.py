@@ -56,8 +56,9 @@ class LinearSGD(BaseEstimator):
             Not for a Dataset, which names its own label.
         sample_weight, offset : array of shape (n,), or the name of a column of X, optional
             Weights of the rows; addends of the score (the logarithm of an exposure, say).
-        validation : (X, y), (X, y, sample_weight) or Dataset, optional
-            For ``early_stopping``, instead of a fraction of the training rows.
+        validation : (X, y), (X, y, sample_weight), (X, y, sample_weight, offset) or Dataset, optional
+            For ``early_stopping``, instead of a fraction of the training rows. Needs an offset when the training rows have
+            one; its sample_weight may be None.
 
         Returns
         -------
@@ -70,7 +71,8 @@ class LinearSGD(BaseEstimator):
         initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
         return self._train(X, y, sample_weight, offset, validation, initial=initial, dtype=self.dtype)
 
-    def _partial_fit(self, X, y, sample_weight, classes=None):
+    def _partial_fit(self, X, y, sample_weight, offset, classes=None):
+        self._refuse_in_parts()
         initial = self._trained() if hasattr(self, "model_") else None
         dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
@@ -78,7 +80,19 @@ class LinearSGD(BaseEstimator):
         if self.optimizer == "auto":
             # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
             once["optimizer"] = "adagrad"
-        return self._train(X, y, sample_weight, None, None, initial=initial, dtype=dtype, classes=classes, **once)
+        return self._train(X, y, sample_weight, offset, None, initial=initial, dtype=dtype, classes=classes, **once)
+
+    def _refuse_in_parts(self) -> None:
+        """Raise ConfigError for what needs to know all rows, or the end of the fit, which ``partial_fit`` does not."""
+        if self.learning_rate == "cosine":
+            raise ConfigError(
+                "learning_rate='cosine' falls to zero at the end of a fit, and partial_fit has none; use 'constant' or "
+                "'invscaling'"
+            )
+        if isinstance(getattr(self, "class_weight", None), str):
+            raise ConfigError(
+                f"class_weight={self.class_weight!r} needs all rows, and partial_fit sees a part; give a dict of weights"
+            )
 
     def _train(self, X, y, sample_weight, offset, validation, *, initial, dtype, classes=None, **more):
         # Before the engine is opened or any data touched, either of which may take long.
@@ -128,10 +142,12 @@ class LinearSGD(BaseEstimator):
     def _validation_data(self, engine: Engine, validation) -> Dataset | None:
         if validation is None or isinstance(validation, Dataset):
             return validation
-        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            raise ConfigError("validation must be (X, y), (X, y, sample_weight) or a dataset")
-        X, y, *weight = validation
-        return self._training_data(engine, X, y, weight[0] if weight else None, None, reset=False)
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3, 4):
+            raise ConfigError(
+                "validation must be (X, y), (X, y, sample_weight), (X, y, sample_weight, offset) or a dataset"
+            )
+        X, y, sample_weight, offset = [*validation, None, None][:4]
+        return self._training_data(engine, X, y, sample_weight, offset, reset=False)
 
     def predict(self, X, offset=None):
         """Return the class, or the mean of the target, of each row; shape (n,)."""

@@ -175,18 +175,27 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
         self.port_range, self.interface, self.deadline = port_range, interface, deadline
 
-    def partial_fit(self, X, y=None, classes=None, sample_weight=None):
-        """Go over some rows once more, from where the model is.
+    def partial_fit(self, X, y=None, classes=None, sample_weight=None, offset=None):
+        """Go over some rows once, from where the model is.
+
+        With ``alpha="auto"`` the penalty is 1 / (sum of the weights of all rows so far), so that many parts weigh as one fit
+        of all of them; to go over the same rows many times, give ``alpha`` as a number. Features stay those of the first call.
 
         Parameters
         ----------
-        X, y, sample_weight : as in ``fit``
+        X, y, sample_weight, offset : as in ``fit``
         classes : array of shape (classes,), optional
             All classes that there can be; needed in the first call.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ConfigError
+            Also for ``learning_rate="cosine"`` and ``class_weight="balanced"``, which need to know all rows.
+        DataError, WorkerLost
         """
         if not hasattr(self, "model_"):
             if classes is None:
@@ -196,7 +205,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
                 f"classes={list(classes)!r} differ from those of the first call, {self.classes_.tolist()}"
             )
         known = classes if classes is not None else self.classes_
-        return self._partial_fit(X, y, sample_weight, np.unique(known))
+        return self._partial_fit(X, y, sample_weight, offset, np.unique(known))
 
     def _training_data(self, engine, X, y, sample_weight, offset, *, reset):
         inputs.check_class_labels(y)

@@ -71,21 +71,12 @@ def training_data(
             "a column of X"
         )
     X, y = checked(estimator, X, reset=reset), flat(y)
-    if isinstance(X, Dataset):
-        dataset = as_dataset(X, y, sample_weight, offset)
-    else:
-        given = features if not is_matrix(X) else {"missing": features["missing"]} | _given(features)
-        dataset = as_dataset(X, y, sample_weight, offset, **given)
+    dataset = as_dataset(X, y, sample_weight, offset, **features)
     if dataset.roles.label is None:
         raise DataError("the dataset names no label; give read_parquet(..., label=...)")
     if reset and not is_matrix(X):
         note_columns(estimator, dataset.spec.columns)
     return dataset
-
-
-def _given(features: dict[str, Any]) -> dict[str, Any]:
-    """Options about columns that the user set: a matrix refuses them."""
-    return {name: features[name] for name in ("categorical", "interactions") if features[name]}
 
 
 def note_columns(estimator: Any, names: tuple[str, ...]) -> None:

@@ -161,14 +161,27 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
         self.port_range, self.interface, self.deadline = port_range, interface, deadline
 
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Go over some rows once more, from where the model is; parameters as in ``fit``.
+    def partial_fit(self, X, y=None, sample_weight=None, offset=None):
+        """Go over some rows once, from where the model is.
+
+        With ``alpha="auto"`` the penalty is 1 / (sum of the weights of all rows so far), so that many parts weigh as one fit
+        of all of them; to go over the same rows many times, give ``alpha`` as a number. Features stay those of the first call.
+
+        Parameters
+        ----------
+        X, y, sample_weight, offset : as in ``fit``
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ConfigError
+            Also for ``learning_rate="cosine"``, which needs to know when the last rows have come.
+        DataError, WorkerLost
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(X, y, sample_weight, offset)
 
     def score(self, X, y=None, sample_weight=None):
         """Return R2, the share of the target's variance that is explained; the data is named as for ``fit``."""

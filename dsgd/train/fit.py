@@ -73,6 +73,7 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
         raise DataError(f"{dataset!r} has no rows; a fit needs at least one (check the path and the filters)")
     shares = dataset.shares(size)
     if validation is not None:
+        _check_offsets(dataset, validation)
         validation = validation.with_spec(dataset.spec)
         held_out = validation.shares(size)
     start = None
@@ -86,6 +87,17 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
         names = None if classes is None else np.asarray(classes).tolist()
         tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys))
     return tasks
+
+
+def _check_offsets(dataset: Dataset, validation: Dataset) -> None:
+    """Raise ConfigError unless both sets have an offset, or neither: scores without it are not those of the model."""
+    if (dataset.roles.offset is None) != (validation.roles.offset is None):
+        rows = ["training rows", "validation rows"]
+        lacks, has = rows if dataset.roles.offset is None else rows[::-1]
+        raise ConfigError(
+            f"the {has} have an offset and the {lacks} have none; give both one, as in "
+            "validation=(X, y, sample_weight, offset), or neither"
+        )
 
 
 def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedLinear:

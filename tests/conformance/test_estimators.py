@@ -168,7 +168,7 @@ class Suite(ABC):
     def test_parameters_that_cannot_be(self, package, files):
         with pytest.raises(ConfigError, match="loss"):
             self.fit(self.estimator(package, "late", loss="squared_error"), dataset(files, "late"))
-        with pytest.raises(ConfigError, match="max_iter"):
+        with pytest.raises(ConfigError, match=r"max_iter|maxIter"):
             self.fit(self.estimator(package, "late", max_iter=0), dataset(files, "late"))
 
 
@@ -177,11 +177,12 @@ class ScikitLearnSuite(Suite):
 
     def estimator(self, package, label, **parameters):
         face = package.SGDRegressor if label == "minutes" else package.SGDClassifier
-        return face(**PARAMETERS | {"hash_bits": 6} | parameters)
+        return face(**PARAMETERS | parameters)
 
     def fit(self, estimator, data):
         if isinstance(data, tuple):
             frame, columns, label = data
+            estimator.set_params(hash_bits=6)
             kept = frame[[*columns, label]] if label in frame.columns else frame[columns]
             return estimator.fit(self.own(kept), label)
         return estimator.fit(data)
@@ -192,13 +193,47 @@ class ScikitLearnSuite(Suite):
     @pytest.mark.parametrize("parts", [True, False], ids=["partial_fit", "warm_start"])
     def test_going_on_finds_columns_by_name(self, package, frame, parts):
         first, columns = frame[[*FEATURES, "late"]], ["late", *reversed(FEATURES)]
-        estimator = self.estimator(package, "late", warm_start=True, n_workers=1).fit(self.own(first), "late")
+        estimator = self.estimator(package, "late", warm_start=True, hash_bits=6, n_workers=1)
+        estimator.fit(self.own(first), "late")
         before = estimator.coef_[:, : len(NUMBERS)].copy()
         go_on = estimator.partial_fit if parts else estimator.set_params(max_iter=1).fit
         go_on(self.own(first[columns]), "late")
         np.testing.assert_allclose(estimator.coef_[:, : len(NUMBERS)], before, atol=0.2 * np.abs(before).max())
         with pytest.raises(DataError, match="'age'"):
             go_on(self.own(first.rename(columns={"age": "years"})), "late")
+
+    def test_a_validation_set_with_an_offset(self, package, frame):
+        """Its loss is that of the model's scores, offset included."""
+        counts = frame.assign(
+            count=np.random.default_rng(0).poisson(np.exp(0.3 * frame.age + 2.0 + frame.hours)),
+            exposure=2.0 + frame.hours,
+        )
+        columns = ["age", "hours", "count", "exposure"]
+        train, held_out = (self.own(part[columns].reset_index(drop=True)) for part in (counts[:400], counts[400:]))
+        estimator = package.SGDRegressor(loss="poisson", early_stopping=True, random_state=0, n_workers=1)
+        estimator.fit(train, "count", offset="exposure", validation=(held_out, "count", None, "exposure"))
+        scores = estimator.model_.decision_function(counts[columns][400:], counts.exposure[400:].to_numpy())
+        expected = np.mean(np.exp(scores) - counts["count"][400:].to_numpy() * scores)
+        assert min(estimator.history_.column("validation")) == pytest.approx(expected, rel=1e-4)
+        with pytest.raises(ConfigError, match="the training rows have an offset and the validation rows have none"):
+            estimator.fit(train, "count", offset="exposure", validation=(held_out, "count"))
+
+    @pytest.mark.parametrize(
+        "parameter",
+        [{"hash_bits": 7}, {"categorical": ["city"]}, {"interactions": [("city", "age")]}, {"missing": "mean"}],
+        ids=lambda parameter: next(iter(parameter)),
+    )
+    def test_what_the_data_says_itself_is_not_said_again(self, package, frame, files, parameter):
+        name = next(iter(parameter))
+        with pytest.raises(ConfigError, match=f"^{name}=.*read_parquet"):
+            self.estimator(package, "late", **parameter).fit(dataset(files, "late"))
+        if name != "missing":
+            X, y = self.own_matrix(frame[NUMBERS].to_numpy(), frame["minutes"].to_numpy())
+            with pytest.raises(ConfigError, match=f"^{name}=.*no column names"):
+                self.estimator(package, "minutes", **parameter).fit(X, y)
+
+    def own_matrix(self, X, y):
+        return X, y
 
     def core(self, fitted):
         return fitted.model_
@@ -231,6 +266,11 @@ class TestDask(ScikitLearnSuite):
 
         return dd.from_pandas(frame, npartitions=5)
 
+    def own_matrix(self, X, y):
+        import dask.array as da
+
+        return da.from_array(X, chunks=(200, -1)), da.from_array(y, chunks=200)
+
     def predictions(self, fitted, frame):
         return fitted.predict(self.own(frame)).compute().to_numpy()
 
@@ -250,13 +290,22 @@ class TestSpark(Suite):
         from pipelines.faces import spark_parameters
 
         face = package.SGDRegressor if label == "minutes" else package.SGDClassifier
-        return face(**spark_parameters(PARAMETERS | parameters), hashBits=6)
+        return face(**spark_parameters(PARAMETERS | parameters))
 
     def fit(self, estimator, data):
         if isinstance(data, tuple):
             frame, columns, label = data
-            return estimator.setParams(featuresCol=columns, labelCol=label).fit(self.own(frame))
+            return estimator.setParams(featuresCol=columns, labelCol=label, hashBits=6).fit(self.own(frame))
         return estimator.fitParquet(data)
+
+    @pytest.mark.parametrize(
+        "parameter",
+        [{"hashBits": 7}, {"categoricalCols": ["city"]}, {"missing": "mean"}, {"validationIndicatorCol": "held_out"}],
+        ids=lambda parameter: next(iter(parameter)),
+    )
+    def test_what_a_dataset_says_is_not_said_again(self, package, files, parameter):
+        with pytest.raises(ConfigError, match=f"^{next(iter(parameter))}.*(read_parquet|validation=)"):
+            package.SGDClassifier(**parameter).fitParquet(dataset(files, "late"))
 
     def own(self, frame):
         return self.spark.createDataFrame(frame.assign(row=np.arange(len(frame))))

@@ -136,7 +136,7 @@ WRONG = [
     (lambda X, t: as_dataset(X, np.zeros(2)), DataError, r"y has shape \(2,\) and X has 3 rows"),
     (lambda X, t: as_dataset(t, sample_weight=np.zeros(2)), DataError, "sample_weight has shape"),
     (lambda X, t: as_dataset(X, "late"), ConfigError, "y='late' names a column, and a matrix has no column names"),
-    (lambda X, t: as_dataset(X, categorical=["a"]), ConfigError, "categorical names columns"),
+    (lambda X, t: as_dataset(X, categorical=["a"]), ConfigError, "categorical=\\['a'\\] is about columns"),
     (lambda X, t: as_dataset(X[:, 0]), DataError, r"reshape\(-1, 1\)"),
     (lambda X, t: as_dataset(np.array([["a"]])), DataError, "a matrix of numbers was expected"),
     (lambda X, t: as_dataset(as_dataset(X), np.zeros(3)), ConfigError, "y was given beside a dataset"),

@@ -230,3 +230,22 @@ def test_estimators_are_imported_when_they_are_asked_for():
     assert "SGDClassifier" in dir(dsgd)
     with pytest.raises(AttributeError, match="no attribute 'SGDForest'"):
         dsgd.SGDForest  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"learning_rate": "cosine", "optimizer": "sgd"}, "learning_rate='cosine' falls to zero"),
+        ({"class_weight": "balanced"}, "class_weight='balanced' needs all rows"),
+    ],
+)
+def test_what_partial_fit_cannot_know(data, parameters, message):
+    with pytest.raises(ConfigError, match=message):
+        SGDClassifier(**parameters).partial_fit(*data, classes=["no", "yes"])
+
+
+def test_partial_fit_with_an_offset(data):
+    X, _ = data
+    model = SGDRegressor(random_state=0, fit_intercept=False)
+    model.partial_fit(X, np.full(len(X), 5.0), offset=np.full(len(X), 5.0))
+    np.testing.assert_array_equal(model.coef_, 0.0)
