@@ -33,7 +33,7 @@ def test_it_is_pure_and_holds_the_four_packages(wheel):
     assert wheel.name.endswith("-py3-none-any.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     there = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    assert names == there | {"dsgd/py.typed"}
+    assert names == there | {f"{package}/py.typed" for package in PACKAGES}
 
 
 def run_from(wheel, program, *absent):
