@@ -13,9 +13,11 @@ ROWS = 1_000_000
 
 def measure(case: Case, rows: int, rounds: int | None) -> dict:
     """Run one case in its own process; a failure is a result too, and keeps its reason."""
-    turns = rounds or case.rounds
+    arguments = {"rounds": rounds or case.rounds, **case.arguments}
+    if case.takes_rows:
+        arguments["rows"] = rows
     try:
-        outcome = call(case.function, cores=case.cores, seconds=case.seconds, rows=rows, rounds=turns, **case.arguments)
+        outcome = call(case.function, cores=case.cores, seconds=case.seconds, **arguments)
     except BenchmarkError as error:
         return failure(case, rows, str(error))
     return success(case, rows, outcome)

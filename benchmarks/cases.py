@@ -22,6 +22,8 @@ class Case:
         Turns that the sides take.
     lines : tuple of Line
     arguments : dict
+    data : str
+        What is measured on; a function is told of the rows that the run was asked for if ``{rows}`` is in it.
     """
 
     name: str
@@ -31,6 +33,16 @@ class Case:
     rounds: int
     lines: tuple[Line, ...]
     arguments: dict = field(default_factory=dict)
+    data: str = "{rows:,} rows"
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the function is to be told of rows."""
+        return "{rows" in self.data
+
+
+# Rows of the larger side of cost_per_row, as a multiple of the smaller; what a first fit compiles does not depend on its rows.
+GROWTH, FIRST_ROWS = 5, 10_000
 
 
 def _to_loss(name: str, what: str, target: float, peer: str) -> Line:
@@ -94,8 +106,12 @@ CASES = (
     *(
         Case(
             f"two_ranks_{batch}", "benchmarks.runs:two_ranks", 2, 300, 5,
-            (Line(f"two_ranks_{batch}", f"dense epoch, b = {batch}, two ranks / one", "speedup", "two_ranks", target,
-                  "one_rank"),),
+            (
+                Line(f"two_ranks_{batch}", f"dense epoch, b = {batch}, two ranks / one", "speedup", "two_ranks", target,
+                     "one_rank"),
+                Line(f"two_threads_{batch}", "yardstick: the same rows, two threads that never meet / one", "speedup",
+                     "two_threads", None, "one_thread", times=2.0),
+            ),
             {"batch": batch},
         )
         for batch, target in ((4096, 1.6), (16_384, 1.75))
@@ -114,16 +130,19 @@ CASES = (
             Line("allreduce_ring", "the same, ring over loopback", "rate", "ring, long", 3e9, work=4e6, unit="B/s"),
             Line("allreduce_encrypted", "the same, encrypted (CURVE)", "rate", "ring, encrypted, long", 0.8e9, work=4e6,
                  unit="B/s"),
-            Line("allreduce_sockets", "yardstick: the same exchange over bare TCP sockets", "rate", "bare sockets, long", 0,
-                 work=4e6, unit="B/s"),
+            Line("allreduce_sockets", "yardstick: the same exchange over bare TCP sockets", "rate", "bare sockets, long",
+                 None, work=4e6, unit="B/s"),
             Line("allreduce_short", "all-reduces of 100 float32, ring over loopback", "rate", "ring, short", 10_000,
                  unit="/s"),
         ),
+        data="vectors of 100 and of 1,000,000 float32",
     ),
     Case(
         "cost_per_row", "benchmarks.runs:cost_per_row", 1, 1200, 3,
-        (Line("cost_per_row", "click, seconds a row of an online epoch, five times the rows / as given", "overhead",
-              "many_rows", 1.15, "few_rows"),),
+        (Line("cost_per_row", f"click, seconds a row of an online epoch, {GROWTH}M rows / 1M", "overhead", "many_rows", 1.15,
+              "few_rows"),),
+        {"growth": GROWTH},
+        data=f"{{rows:,}} rows, and {GROWTH} times as many",
     ),
     Case(
         "first_fit", "benchmarks.runs:first_fit", 1, 400, 3,
@@ -131,6 +150,8 @@ CASES = (
             Line("compile_fresh", "compilation in the first fit, nothing cached", "seconds", "compiled", 6.0, unit="s"),
             Line("compile_cached", "the same with cached kernels", "seconds", "cached", 0.5, unit="s"),
         ),
+        {"size": FIRST_ROWS},
+        data=f"{FIRST_ROWS:,} rows",
     ),
 )  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}

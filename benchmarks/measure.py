@@ -99,9 +99,12 @@ class Line:
         "rate": ``work`` / our seconds, at least ``target``. "seconds": ours, at most ``target``.
     ours, peer : str
         Names of sides; ``peer`` is "" for "rate" and "seconds".
-    target : float
+    target : float or None
+        None for a yardstick: what the machine can do, beside which other lines are read.
     work : float
         Work in each of a sample's units, for "rate" (non-zeros in a row); ``unit`` is what the table shows.
+    times : float
+        How many times the peer's work ours does, for "speedup".
     loss_margin : float or None
         When set, our hold-out loss must also be at most ``(1 + loss_margin)`` times the peer's.
     """
@@ -110,11 +113,12 @@ class Line:
     what: str
     kind: Literal["speedup", "overhead", "rate", "seconds"]
     ours: str
-    target: float
+    target: float | None
     peer: str = ""
     work: float = 1.0
     unit: str = "x"
     loss_margin: float | None = None
+    times: float = 1.0
 
     def figures(self, samples: dict[str, list[dict]], units: float = 1.0) -> list[float]:
         """The figure of every round, ``units`` of work having been done in each."""
@@ -125,20 +129,28 @@ class Line:
             return ours
         peer = [sample["seconds"] for sample in samples[self.peer]]
         pairs = zip(ours, peer, strict=False)
-        return [b / a if self.kind == "speedup" else a / b for a, b in pairs]
+        return [self.times * b / a if self.kind == "speedup" else a / b for a, b in pairs]
 
     def judge(self, samples: dict[str, list[dict]], units: float = 1.0) -> dict:
         """Median, range and whether the target was reached, ready for JSON."""
         figures = self.figures(samples, units)
         figure = median(figures)
-        good = figure >= self.target if self.kind in ("speedup", "rate") else figure <= self.target
         verdict = {"figure": figure, "low": min(figures), "high": max(figures), "rounds": len(figures)}
         verdict |= {"ours_seconds": _median(samples, self.ours), "peer_seconds": _median(samples, self.peer)}
         if self.loss_margin is not None:
             ours, peer = (_median(samples, side, "loss") for side in (self.ours, self.peer))
             verdict |= {"ours_loss": ours, "peer_loss": peer}
-            good = good and ours <= peer * (1 + self.loss_margin)
-        return {**asdict(self), **verdict, "reached": bool(good)}
+        return {**asdict(self), **verdict, "reached": self._reached(verdict)}
+
+    def _reached(self, verdict: dict) -> bool | None:
+        """Whether the target was reached, at no worse a loss; None for a yardstick."""
+        if self.target is None:
+            return None
+        figure = verdict["figure"]
+        good = figure >= self.target if self.kind in ("speedup", "rate") else figure <= self.target
+        if self.loss_margin is not None:
+            good = good and verdict["ours_loss"] <= verdict["peer_loss"] * (1 + self.loss_margin)
+        return bool(good)
 
 
 def _median(samples: dict[str, list[dict]], side: str, key: str = "seconds") -> float | None:

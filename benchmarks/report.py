@@ -5,9 +5,10 @@ short or what to know about it. Goes out: one Markdown table and the conditions 
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
-from .cases import CASES
+from .cases import CASES, Case
 from .results import DIRECTORY, load_all
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
@@ -27,12 +28,9 @@ files. The last tenth of the rows is held out. Peers: `benchmarks/peers`; sample
 
 
 def write() -> Path:
-    """Write the page from what is in ``benchmarks/results``."""
-    results = load_all()
-    order = [case.name for case in CASES]
-    names = sorted(results, key=lambda name: (order.index(name) if name in order else len(order), name))
-    notes = _notes()
-    rows = [row for name in names for row in table_rows(results[name], notes)]
+    """Write the page: a row for every line that is declared, with what ``benchmarks/results`` has of it."""
+    results, notes = load_all(), _notes()
+    rows = [row for case in CASES for row in table_rows(case, results.get(case.name), notes)]
     PAGE.write_text(INTRODUCTION + "\n".join(rows) + "\n\n" + _conditions(results) + "\n")
     return PAGE
 
@@ -42,25 +40,37 @@ def _notes() -> dict[str, str]:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def table_rows(result: dict, notes: dict[str, str]) -> list[str]:
-    """The Markdown rows of one result."""
+def table_rows(case: Case, result: dict | None, notes: dict[str, str]) -> list[str]:
+    """The Markdown rows of one case; a line that its result does not have, or that has no result, was not run."""
+    problem = "" if result is None or not result["problem"] else result["problem"].strip().splitlines()[-1]
+    found = {} if result is None or problem else {line["name"]: line for line in result["lines"]}
     rows = []
-    for line in result["lines"]:
-        note = notes.get(line["name"], "")
-        if result["problem"]:
-            reason = result["problem"].strip().splitlines()[-1]
-            cells = ["", "", "", _target(line), "not run", f"{note} {reason}".strip()]
+    for line in case.lines:
+        note = notes.get(line.name, "")
+        if line.name in found:
+            # What a line is called and has to reach is what is declared now; the figures are those that were taken.
+            judged = found[line.name] | {"what": line.what, "target": line.target}
+            reached = "" if line.target is None else "yes" if judged["reached"] else "no"
+            cells = [*_sides(judged, result["samples"]), _figure(judged), _target(judged), reached, note]
         else:
-            cells = [*_sides(line), _figure(line), _target(line), "yes" if line["reached"] else "no", note]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (line["name"], line["what"], *cells)) + " |")
+            cells = ["", "", "", _target(asdict(line)), "not run", f"{note} {problem}".strip()]
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (line.name, line.what, *cells)) + " |")
     return rows
 
 
-def _sides(line: dict) -> tuple[str, str]:
+def _sides(line: dict, samples: dict[str, list[dict]]) -> tuple[str, str]:
     ours, peer = _seconds(line["ours_seconds"]), _seconds(line["peer_seconds"])
     if line.get("loss_margin") is not None:
         ours, peer = f"{ours}, loss {line['ours_loss']:.4f}", f"{peer}, loss {line['peer_loss']:.4f}"
-    return ours, peer
+    return ours + _peak(samples, line["ours"]), peer + _peak(samples, line["peer"])
+
+
+def _peak(samples: dict[str, list[dict]], side: str) -> str:
+    """The greatest resident memory of a side, where it was measured."""
+    peaks = [
+        sample["detail"]["peak_bytes"] for sample in samples.get(side, ()) if sample.get("detail", {}).get("peak_bytes")
+    ]
+    return f", peak {max(peaks) / 1e6:,.0f} MB" if peaks else ""
 
 
 def _seconds(value: float | None) -> str:
@@ -87,6 +97,8 @@ def _figure(line: dict) -> str:
 
 
 def _target(line: dict) -> str:
+    if line["target"] is None:
+        return ""
     return ("≥ " if line["kind"] in ("speedup", "rate") else "≤ ") + _number(line, line["target"])
 
 
@@ -94,8 +106,13 @@ def summary(result: dict) -> list[str]:
     """Lines for a terminal."""
     if result["problem"]:
         return [f"  could not run: {result['problem']}"]
-    return [f"  {line['name']}: {_figure(line)}, target {_target(line)}: {'reached' if line['reached'] else 'NOT reached'}"
-            for line in result["lines"]]  # fmt: skip
+    return [f"  {line['name']}: {_figure(line)}{_verdict(line)}" for line in result["lines"]]
+
+
+def _verdict(line: dict) -> str:
+    if line["target"] is None:
+        return ""
+    return f", target {_target(line)}: {'reached' if line['reached'] else 'NOT reached'}"
 
 
 def _conditions(results: dict[str, dict]) -> str:
@@ -105,7 +122,7 @@ def _conditions(results: dict[str, dict]) -> str:
     for name, result in sorted(results.items()):
         machine = result["machine"]
         lines.append(
-            f"- {name}: {result['taken']}, {result['rows']:,} rows, held to {result['cores']} of {machine['cores']} cores, "
+            f"- {name}: {result['taken']}, {result['data']}, held to {result['cores']} of {machine['cores']} cores, "
             f"Python {machine['python']}, load average {machine['load']} at its end"
         )
     return "\n".join(lines)

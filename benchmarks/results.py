@@ -38,7 +38,7 @@ def _about(case: Case, rows: int) -> dict:
     taken = time.strftime("%Y-%m-%d", time.gmtime())
     return {
         "name": case.name,
-        "rows": rows,
+        "data": case.data.format(rows=rows),
         "cores": case.cores,
         "taken": taken,
         "machine": machine,

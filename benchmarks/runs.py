@@ -1,7 +1,8 @@
 """What runs in a benchmark's own process: load the data, then let the sides take turns.
 
-Every function takes the number of rows and of rounds and returns ``{"samples": {side: [sample, ...]}, "units": n}``, where
-``units`` is the work of one sample (rows, or steps) for figures that are rates.
+Every function takes the number of rounds, and of rows where it depends on them, and returns
+``{"samples": {side: [sample, ...]}, "units": n}``, where ``units`` is the work of one sample (rows, or steps) for figures that
+are rates.
 """
 
 import os
@@ -149,21 +150,26 @@ def dask(rows: int, rounds: int, which: str) -> dict:
 
 
 def two_ranks(rows: int, rounds: int, batch: int) -> dict:
-    """Epochs of one rank and of two, dense, synchronous, one step a mini-batch."""
+    """Epochs of one rank and of two, dense, synchronous, one step a mini-batch; and of two threads that never meet."""
     from dsgd.data import as_dataset
 
-    from .ours import fits
+    from .ours import apart, fits
 
-    dataset = as_dataset(*data.load_dense(rows, "train"))
+    X, y = data.load_dense(rows, "train")
+    dataset, halves = as_dataset(X, y), apart.halves(X, y)
+    for half in halves:
+        half()  # compiles
     options = {"optimizer": "sgd", "eta0": 0.1, "batch_size": batch, "max_iter": 21}
     sides = {
         "two_ranks": lambda: fits.epochs(dataset, 2, **options),
         "one_rank": lambda: fits.epochs(dataset, 1, **options),
+        "two_threads": lambda: apart.both(halves),
+        "one_thread": lambda: apart.one(halves),
     }
     return _result(sides, rounds, data.split_rows(rows)[0])
 
 
-def collectives(rows: int, rounds: int) -> dict:
+def collectives(rounds: int) -> dict:
     """All-reduces of two processes: 100 and a million float32, through shared memory and over loopback."""
     from . import collectives as sides
 
@@ -174,29 +180,36 @@ def collectives(rows: int, rounds: int) -> dict:
     return {"samples": samples, "units": 1}
 
 
-def cost_per_row(rows: int, rounds: int, factor: int = 5) -> dict:
-    """Seconds a row of an online epoch from Parquet, at ``rows`` and at ``factor`` times as many."""
+def cost_per_row(rows: int, rounds: int, growth: int) -> dict:
+    """Seconds a row of an online epoch from Parquet, at ``rows`` and at ``growth`` times as many, and the peak of memory."""
+    from .isolate import call
+
+    def side(count: int) -> Sample:
+        # A process of its own each time: a process never forgets the peak of what it did before.
+        seconds, peak = call("benchmarks.runs:online_epoch", cores=1, seconds=600, rows=count)
+        return Sample(seconds / data.split_rows(count)[0], detail={"rows": count, "peak_bytes": peak})
+
+    for count in (rows, rows * growth):
+        click.click(count)  # made before a side's time runs
+    sides = {"few_rows": lambda: side(rows), "many_rows": lambda: side(rows * growth)}
+    return _result(sides, rounds, rows, budget=600)
+
+
+def online_epoch(rows: int) -> tuple[float, int]:
+    """Seconds of an online epoch after the first, and the greatest resident memory of the fit, in bytes."""
+    import resource
+
     from dsgd import read_parquet
 
     from .ours import fits
 
-    def side(count: int) -> Sample:
-        dataset = read_parquet(str(click.click(count) / "train"), label="label")
-        sample = fits.epochs(dataset, 1, optimizer="adagrad", batch_size=1, eta0=0.1, max_iter=3)
-        peak = _peak_memory()
-        return Sample(sample.seconds / data.split_rows(count)[0], detail={"rows": count, "peak_bytes": peak})
-
-    sides = {"few_rows": lambda: side(rows), "many_rows": lambda: side(rows * factor)}
-    return _result(sides, rounds, rows, budget=600)
+    dataset = read_parquet(str(click.click(rows) / "train"), label="label")
+    sample = fits.epochs(dataset, 1, optimizer="adagrad", batch_size=1, eta0=0.1, max_iter=3)
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sample.seconds, max(resource.getrusage(who).ru_maxrss for who in whose) * 1024
 
 
-def _peak_memory() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def first_fit(rows: int, rounds: int) -> dict:
+def first_fit(rounds: int, size: int) -> dict:
     """Compilation in the first fit of a fresh process: with an empty cache of compiled kernels, and with a full one."""
     from .isolate import call
 
@@ -205,13 +218,13 @@ def first_fit(rows: int, rounds: int) -> dict:
         with tempfile.TemporaryDirectory() as cache:
             for side in samples:
                 env = {"NUMBA_CACHE_DIR": cache}
-                seconds = call("benchmarks.runs:compilation", cores=1, seconds=120, env=env)
+                seconds = call("benchmarks.runs:compilation", cores=1, seconds=120, env=env, size=size)
                 samples[side].append({"seconds": seconds})
     return {"samples": samples, "units": 1}
 
 
-def compilation() -> float:
-    """Processor seconds that the first fit takes more than the second one of the same small click set.
+def compilation(size: int) -> float:
+    """Processor seconds that the first fit takes more than the second one of the same click set of ``size`` rows.
 
     Processor time, because compilation runs on one thread and a difference of two wall times would be mostly other people's.
     """
@@ -224,7 +237,7 @@ def compilation() -> float:
 
     if not os.environ.get("NUMBA_CACHE_DIR"):
         raise ValueError("compilation() is meant to run with a NUMBA_CACHE_DIR of its own")
-    directory = click.click(10_000)
+    directory = click.click(size)
     table = load(directory / "train")
     marks = [process_time()]
     for _ in range(2):

@@ -3,12 +3,14 @@
 import os
 import time
 
+import numpy as np
 import pytest
 
 from benchmarks import report, results
 from benchmarks.cases import BY_NAME, CASES
 from benchmarks.isolate import BenchmarkError, call
 from benchmarks.measure import Line, Sample, take_turns
+from benchmarks.ours import apart
 
 
 def samples(**sides):
@@ -48,6 +50,24 @@ def test_faster_with_a_worse_loss_is_not_reached():
     assert line.judge(both)["reached"]
     both["ours"][0]["loss"] = 0.5006
     assert not line.judge(both)["reached"]
+
+
+def test_a_yardstick_has_a_figure_and_no_verdict():
+    line = Line("name", "what", "speedup", "together", None, "alone", times=2.0)
+    verdict = line.judge(samples(together=[1.25], alone=[1.0]))
+    assert verdict["figure"] == 1.6
+    assert verdict["reached"] is None
+
+
+def test_two_threads_that_never_meet_do_what_one_does_twice():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((3000, 5), dtype=np.float32), rng.integers(0, 2, 3000)
+    work = apart.halves(X, y)
+    expected = [(0.5 - y[rows]) @ X[rows] for rows in (slice(0, 1500), slice(1500, 3000))]  # at weights of zero
+    assert apart.both(work).seconds > 0
+    assert apart.one(work).seconds > 0
+    for half, times, gradient in zip(work, (2, 1), expected, strict=True):
+        np.testing.assert_allclose(half.gradient[:-1], times * gradient, rtol=1e-3, atol=1e-2)
 
 
 def test_sides_take_turns_within_a_budget():
@@ -119,3 +139,22 @@ def test_page_shows_what_fell_short_and_what_did_not_run(tmp_path, monkeypatch):
     page = report.write().read_text()
     assert "500 ms | 125 ms | 4 x (4, 4) | ≤ 2 x | no | because |" in page
     assert page.count("| not run | ImportError: no module |") == 2
+    assert f"first_fit: {time.strftime('%Y')}" in page
+    assert "10,000 rows, held to" in page
+    assert all(f"| {line.name} |" in page for case in CASES for line in case.lines), "what has no result says so"
+
+
+def test_page_shows_peaks_and_yardsticks(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(report, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    growth = samples(many_rows=[2e-7, 2e-7], few_rows=[2e-7, 2e-7])
+    for side, peaks in (("many_rows", (4e8, 5e8)), ("few_rows", (2e8, 3e8))):
+        for sample, peak in zip(growth[side], peaks, strict=True):
+            sample["detail"] = {"peak_bytes": peak}
+    results.save(results.success(BY_NAME["cost_per_row"], 1_000_000, {"samples": growth, "units": 1.0}))
+    ranks = samples(two_ranks=[0.5], one_rank=[1.0], two_threads=[0.5], one_thread=[0.5])
+    results.save(results.success(BY_NAME["two_ranks_4096"], 1_000_000, {"samples": ranks, "units": 1.0}))
+    page = report.write().read_text()
+    assert "5M rows / 1M | 200 ns, peak 500 MB | 200 ns, peak 300 MB | 1 x (1, 1) | ≤ 1.15 x | yes |" in page
+    assert "never meet / one | 500 ms | 500 ms | 2 x (2, 2) |  |  |" in page
