@@ -57,7 +57,7 @@ class MemoryStore:
         own, _ = dataset.only(splits)
         self._encoder = Encoder(own.spec, own.roles, dtype)
         self._block: Block | None = own.wrap(self._encoder, 0, own.X.shape[0])
-        self._finish = Finish()
+        self._finish = Finish(own.spec.sparse_start)
         self.layout: Layout = own.spec.layout
         self.statistics = self._count(own, touched)
 
@@ -101,6 +101,11 @@ class MemoryStore:
         """Replace missing values by ``means``, of shape (p,), in a copy if there are any."""
         self._finish.means = np.asarray(means)
         self._block = self._finish.impute(self._only)
+
+    def rescale(self, shift: np.ndarray, factors: np.ndarray) -> None:
+        """Shift and scale columns, in a copy; see :meth:`dsgd.data.store.BlockStore.rescale`."""
+        self._finish.set_scales(shift, factors)
+        self._block = self._finish.rescale(self._only)
 
     def keyed_blocks(self, order: EpochOrder | None = None) -> Iterator[tuple[tuple[int, ...], Block]]:
         """Yield the whole data as one block, in its own order whatever ``order`` is, with its key."""

@@ -108,7 +108,7 @@ class BlockStore:
         self._encoder = Encoder(dataset.spec, dataset.roles, dtype, numbering)
         self._seed, self._threads = seed, threads
         self._batch_rows = block_rows(dataset.spec.layout, np.dtype(dtype))
-        self._finish = Finish()
+        self._finish = Finish(dataset.spec.sparse_start)
         self._cache = BlockCache(directory, memory_bytes, cache_bytes, memory_limit)
         self._groups: list[_Group] = []
         self._closed = False
@@ -202,6 +202,19 @@ class BlockStore:
         before = self._finish.copy()
         self._finish.means = np.asarray(means)
         self._change(self._finish.impute, before)
+
+    def rescale(self, shift: np.ndarray, factors: np.ndarray) -> None:
+        """Subtract ``shift`` from the dense part and multiply sparse values by their columns' ``factors``, once.
+
+        Parameters
+        ----------
+        shift : ndarray of shape (p,), or of shape (0,) for none
+        factors : ndarray of shape (s,), or of shape (0,) for none
+            Both of the blocks' dtype.
+        """
+        before = self._finish.copy()
+        self._finish.set_scales(shift, factors)
+        self._change(self._finish.rescale, before)
 
     def renumber(self, numbers: np.ndarray) -> None:
         """Replace each code ``j`` by ``numbers[j]``, in every block, now and when it is encoded again; once."""

@@ -1,4 +1,7 @@
-"""From raw labels to what a loss wants: -1 and +1 for two classes, 0 .. k-1 for more, numbers as they are for regression."""
+"""What is done to encoded blocks once all ranks' rows are known, labels above all.
+
+Raw labels become what a loss wants: -1 and +1 for two classes, 0 .. k-1 for more, numbers as they are for regression.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -78,10 +81,24 @@ def label_map(mapping: Mapping[Any, float], labels: LabelStatistics, codes: Labe
 
 @dataclass
 class Finish:
-    """What is done to blocks after all ranks' rows are known: labels mapped, missing values imputed, weights renumbered."""
+    """Labels mapped, missing values imputed, columns shifted and scaled, weights renumbered, as far as it is set.
 
+    Attributes
+    ----------
+    sparse_start : int
+        First weight of the sparse part.
+    labels : LabelMap, optional
+    means : ndarray of shape (p,), optional
+    shift : ndarray of shape (p,) or (0,), optional
+    factors : ndarray of shape (s,) or (0,), optional
+    numbers : ndarray of shape (d,), optional
+    """
+
+    sparse_start: int
     labels: LabelMap | None = None
     means: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    factors: np.ndarray | None = None
     numbers: np.ndarray | None = None
 
     def copy(self) -> "Finish":
@@ -90,7 +107,7 @@ class Finish:
 
     def __call__(self, block: Block) -> Block:
         """Finish a block that comes from the encoder."""
-        return self.renumber(self.impute(self.relabel(block)))
+        return self.renumber(self.rescale(self.impute(self.relabel(block))))
 
     def set_labels(self, mapping: Mapping[Any, float] | None, labels: LabelStatistics, encoder: Encoder) -> None:
         """Set what labels become; only once, because blocks do not keep the labels they had."""
@@ -100,6 +117,12 @@ class Finish:
             raise DataError("the label is text and a number was expected; map the classes, or use a numeric column")
         if mapping is not None:
             self.labels = label_map(mapping, labels, encoder.labels, encoder.dtype)
+
+    def set_scales(self, shift: np.ndarray, factors: np.ndarray) -> None:
+        """Set what dense columns lose and sparse values are multiplied by; only once, as for labels."""
+        if self.factors is not None:
+            raise ValueError("the columns of this store have been rescaled already")
+        self.shift, self.factors = shift, factors
 
     def relabel(self, block: Block) -> Block:
         """Map the labels of a block."""
@@ -116,3 +139,14 @@ class Finish:
         dense = block.dense.copy()
         impute(dense, self.means)
         return replace(block, dense=dense)
+
+    def rescale(self, block: Block) -> Block:
+        """Shift and scale; the block given is not changed."""
+        if self.shift is not None and self.shift.size:
+            block = replace(block, dense=block.dense - self.shift)
+        if self.factors is not None and self.factors.size and block.values.size:
+            columns = block.indices - self.sparse_start if self.sparse_start else block.indices
+            values = self.factors[columns]
+            values *= block.values
+            block = replace(block, values=values)
+        return block

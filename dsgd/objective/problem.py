@@ -14,6 +14,7 @@ from ..data.block import Block
 from ..data.layout import Layout
 from ..kernels.rows import Frame, Rows
 from ..kernels.steps import Penalty
+from .scaling import Scaling
 
 # Bytes of features in a run: it stays in the first-level cache between the forward and the backward product, and is long enough
 # that jumping to the next one of a shuffled epoch costs little.
@@ -35,7 +36,9 @@ class Problem:
         ``k``.
     layout : Layout
     frame : Frame
-        Standardisation and interactions.
+        Standardisation and interactions, for the kernels.
+    scaling : Scaling
+        All of the standardisation.
     dtype : numpy dtype
     l1, l2 : float
         Strengths of the penalty.
@@ -53,6 +56,7 @@ class Problem:
     outputs: int
     layout: Layout
     frame: Frame
+    scaling: Scaling
     dtype: np.dtype
     l1: float
     l2: float

@@ -68,9 +68,7 @@ def _steepness(field: EngineField) -> float:
     statistics, problem = field.plan.statistics, field.problem
     inner = getattr(problem.loss, "loss", problem.loss)
     bound = float(getattr(inner, "curvature_bound", 1.0))
-    norm = statistics.norm_mean
-    if problem.frame.scale.size:
-        norm = float((problem.frame.scale > 0).sum()) + problem.layout.codes + problem.layout.crosses.count
+    norm = problem.scaling.mean_norm(statistics) + problem.layout.codes + problem.layout.crosses.count
     return (bound if 0 < bound < np.inf else 1.0) * (norm + 1.0) + problem.l2
 
 

@@ -14,9 +14,9 @@ from ..data.layout import Layout
 from ..data.spec import FeatureSpec
 from ..data.statistics import Statistics
 from ..errors import ConfigError, DataError
-from ..kernels.rows import Frame
 from ..losses import OneVersusRest, Softmax, make_loss
 from ..objective.problem import Problem
+from ..objective.scaling import make_scaling, no_scaling
 from .config import FitConfig
 
 
@@ -80,11 +80,13 @@ def make_plan(
     weight, class_weight = _class_weight(config, found, statistics)
     alpha = 1.0 / weight if config.alpha == "auto" else float(config.alpha)
     l1, l2 = (alpha * share for share in config.strengths)
+    scaling = make_scaling(statistics, dtype, config.fit_intercept) if config.standardize else no_scaling(dtype)
     problem = Problem(
         loss=loss,
         outputs=outputs,
         layout=layout or spec.layout,
-        frame=_frame(config, spec, statistics, dtype),
+        frame=scaling.frame(spec.layout.crosses),
+        scaling=scaling,
         dtype=dtype,
         l1=l1,
         l2=l2,
@@ -157,38 +159,3 @@ def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[f
     if weight <= 0:
         raise ConfigError("class_weight leaves no weight on any row")
     return weight, factors
-
-
-def _frame(config: FitConfig, spec: FeatureSpec, statistics: Statistics, dtype: np.dtype) -> Frame:
-    crosses = spec.layout.crosses
-    center = scale = np.zeros(0, dtype)
-    if config.standardize and spec.layout.dense:
-        deviation = np.sqrt(statistics.variance)
-        # A column whose spread is rounding error is constant: its weight stays at zero.
-        varies = deviation > 1e-7 * np.maximum(np.abs(statistics.mean), 1e-30)
-        scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=varies).astype(dtype)
-        center = statistics.mean.astype(dtype)
-    return Frame(center, scale, crosses.columns, crosses.start, crosses.mask)
-
-
-def original_scale(problem: Problem, params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients (k, d) and intercepts (k,) for the data as given, from parameters on the standardised scale."""
-    matrix = params.reshape(-1, problem.outputs).astype(np.float64)
-    coef, intercept = matrix[:-1], matrix[-1].copy()
-    scale, center = problem.frame.scale, problem.frame.center
-    if scale.size:
-        dense = coef[: scale.size] * scale[:, None].astype(np.float64)
-        coef = np.concatenate([dense, coef[scale.size :]])
-        intercept -= center.astype(np.float64) @ dense
-    return np.ascontiguousarray(coef.T, problem.dtype), intercept.astype(problem.dtype)
-
-
-def standardised_scale(problem: Problem, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """The inverse of :func:`original_scale`: the flat vector of parameters."""
-    matrix = np.concatenate([coef.T, intercept[None, :]]).astype(np.float64)
-    scale, center = problem.frame.scale, problem.frame.center
-    if scale.size:
-        dense = matrix[: scale.size]
-        matrix[-1] += center.astype(np.float64) @ dense
-        matrix[: scale.size] = np.divide(dense, scale[:, None], out=np.zeros_like(dense), where=scale[:, None] != 0)
-    return np.ascontiguousarray(matrix.ravel(), problem.dtype)

@@ -26,7 +26,7 @@ from .holding import Holding
 from .plan import make_plan
 from .progress import Progress
 from .stepwise import Stepwise
-from .stores import open_stores, prepare_labels
+from .stores import finish_stores, open_stores
 from .task import FitTask
 
 FUNCTION = "dsgd.train.rounds:run_round"
@@ -111,7 +111,7 @@ class ShareOnWorker:
         config = self._task.config
         merged = Statistics.from_bytes(statistics)
         plan = make_plan(config, self._task.dataset.spec, merged, self._task.classes)
-        prepare_labels(plan, *self._stores)
+        finish_stores(plan, *self._stores)
         store, held_out = self._stores
         fraction = config.validation_fraction if config.early_stopping and held_out is None else 0.0
         self._work = Pass(plan.problem, longest_run(_BATCH_ROWS, fraction, len(store) and store.rows))

@@ -15,7 +15,7 @@ from ..objective.problem import Problem
 from .check_labels import check_labels
 from .config import FitConfig
 from .engine import RankContext
-from .plan import Plan, original_scale, standardised_scale
+from .plan import Plan
 from .progress import Progress
 from .task import FitTask, RankResult
 
@@ -74,14 +74,17 @@ def memory_options(context: RankContext, config: FitConfig, weights: int) -> dic
     return options | {"memory_bytes": int(limit * _BLOCK_SHARE), "memory_limit": limit - training}
 
 
-def prepare_labels(plan: Plan, *stores: Any) -> None:
-    """Map labels to targets and impute missing values in the stores."""
+def finish_stores(plan: Plan, *stores: Any) -> None:
+    """Map labels to targets, impute missing values and rescale columns in the stores, those of them that there are."""
+    scaling = plan.problem.scaling
     for store in stores:
         if store is not None:
             if plan.targets is not None:
                 store.relabel(plan.targets)
             if plan.missing_means is not None:
                 store.impute(plan.missing_means)
+            if scaling.shift.size or scaling.sparse.size:
+                store.rescale(scaling.shift, scaling.sparse)
 
 
 def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
@@ -92,14 +95,14 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
             f"the model to start from has coefficients of shape {coef.shape}, and this fit needs "
             f"{(problem.outputs, problem.layout.size)}; start anew, or give the same features and classes"
         )
-    return standardised_scale(problem, coef, np.asarray(initial["intercept"]))
+    return problem.scaling.standardised(coef, np.asarray(initial["intercept"]))
 
 
 def pack_result(
     plan: Plan, params: np.ndarray, state: dict[str, Any], progress: Progress, positions: np.ndarray | None = None
 ) -> bytes:
     """Rank 0's answer; ``positions`` are those of numbered weights."""
-    coef, intercept = original_scale(plan.problem, params)
+    coef, intercept = plan.problem.scaling.original(params, plan.problem.outputs)
     arrays = {"coef": coef, "intercept": intercept}
     if positions is not None:
         arrays["positions"] = positions

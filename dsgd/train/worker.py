@@ -24,7 +24,7 @@ from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
-from .stores import initial_params, open_stores, pack_result, prepare_labels
+from .stores import finish_stores, initial_params, open_stores, pack_result
 from .svrg import SVRG
 from .task import FitTask
 from .used_weights import agree, make_numbering, narrow
@@ -82,7 +82,7 @@ class Rank:
                 self.initial = narrow(task.initial, layout, self.positions)
             layout = numbering.layout
         self.plan = make_plan(self.config, spec, statistics, task.classes, layout)
-        prepare_labels(self.plan, store, held_out)
+        finish_stores(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
         longest = longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)

@@ -7,10 +7,14 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import dsgd
 from dsgd import ConfigError, DataError
+
+from ..reference.vectors import spark_vectors
 
 ROWS, RANKS = 600, 2
 NUMBERS = ["age", "income", "hours"]
@@ -48,6 +52,17 @@ def files(tmp_path_factory):
 def dataset(files, label, **options):
     options = {"numeric": NUMBERS, "categorical": ["city"], "hash_bits": 6} | options
     return dsgd.read_parquet(files, label=label, **options)
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory):
+    """Files of sparse vectors of columns of three scales, and the same columns in a frame."""
+    frame = people()
+    frame = frame[[*NUMBERS, "late"]].assign(income=frame["income"].where(frame["city"] != "Ulm", 0) * 1000)
+    table = pa.table({"v": spark_vectors(frame[NUMBERS].to_numpy()), "late": frame["late"]})
+    folder = tmp_path_factory.mktemp("vectors")
+    pq.write_table(table, folder / "part.parquet", row_group_size=100)
+    return dsgd.read_parquet(str(folder), label="late"), frame
 
 
 PARAMETERS = {
@@ -110,6 +125,16 @@ class Suite(ABC):
         np.testing.assert_array_equal(core.intercept, reference[label].intercept)
         assert core.history
         assert fitted.evaluate(dataset(files, label)) == reference[label].evaluate(dataset(files, label))
+
+    def test_sparse_vectors_are_standardised_as_dense_ones(self, package, vectors):
+        """Not centred, as in Spark ML, which changes the intercept alone: with the penalty, the optimum is the same."""
+        sparse, frame = vectors
+        fitted = self.core(self.fit(self.estimator(package, "late", alpha=0.02), sparse))
+        local = dsgd.SGDClassifier(**PARAMETERS | {"alpha": 0.02})
+        np.testing.assert_array_equal(fitted.coef, local.fit(sparse).coef_)
+        dense = local.fit(frame, "late")
+        np.testing.assert_allclose(fitted.coef, dense.coef_, rtol=0.01)
+        np.testing.assert_allclose(fitted.intercept, dense.intercept_, rtol=0.01)
 
     @pytest.mark.parametrize(("label", "columns"), [("late", FEATURES), ("minutes", NUMBERS)])
     def test_a_frame_is_learnt(self, package, frame, label, columns):

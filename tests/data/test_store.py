@@ -13,6 +13,8 @@ from dsgd.data.order import concatenate
 from dsgd.data.store import grouped
 from dsgd.errors import ConfigError, DataError
 
+from ..reference.vectors import spark_vectors
+
 ROWS = 300_000
 
 
@@ -186,6 +188,62 @@ def test_classes_of_text_and_missing_numbers(tmp_path):
             assert found == sorted(zip(filled.tolist(), [-1, 1, -1, -1, 1, -1], strict=True))
             with pytest.raises(DataError, match="mapped already"):
                 store.relabel(None)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
+def test_columns_are_rescaled_wherever_blocks_are_kept(level, lost, tmp_path):
+    """Also those of a file that is lost before or after."""
+    rng = np.random.default_rng(0)
+    x, sparse = rng.normal(size=(300, 2)), rng.random((300, 4)) * (rng.random((300, 4)) < 0.5)
+    columns = {
+        "a": x[:, 0],
+        "b": x[:, 1],
+        "city": np.arange(300) % 7,
+        "v": spark_vectors(sparse),
+        "y": np.arange(300.0),
+    }
+    dataset = as_dataset(pa.table(columns), "y", categorical=["city"], hash_bits=3)
+    shift, factors = np.array([0.0, 5.0]), np.array([2.0, 0.0, -1.0, 0.5])
+    memory, cache = LEVELS[level]
+    with BlockStore(
+        dataset, dataset.splits(), str(tmp_path), dtype=np.float64, memory_bytes=memory, cache_bytes=cache
+    ) as store:
+        if lost:
+            for file in tmp_path.glob("*/*"):
+                file.unlink()
+        store.rescale(shift, factors)
+        for _ in range(2):
+            block = concatenate(list(store.blocks()))
+            order = block.label.astype(int)
+            np.testing.assert_array_equal(block.dense, (x - shift)[order])
+            csr = scipy.sparse.csr_array(
+                (block.values, block.indices - dataset.spec.sparse_start, block.indptr), (300, 4)
+            )
+            np.testing.assert_array_equal(csr.toarray(), (sparse * factors)[order])
+            for file in tmp_path.glob("*/*") if lost else ():
+                file.unlink()
+        with pytest.raises(ValueError, match="rescaled already"):
+            store.rescale(shift, factors)
+
+
+def test_a_matrix_of_the_user_is_not_changed_when_it_is_rescaled(matrix, tmp_path):
+    X, y = matrix
+    before = as_dense_matrix(X).copy()
+    dataset = as_dataset(X, y)
+    shift, factors = np.full(dataset.spec.layout.dense, 2, np.float32), np.full(40, 3, np.float32)
+    with open_store(dataset, dataset.splits(), str(tmp_path)) as store:
+        store.rescale(shift, factors if scipy.sparse.issparse(X) else factors[:0])
+        (block,) = store.blocks()
+        expected = before * 3 if scipy.sparse.issparse(X) else before - 2
+        np.testing.assert_array_equal(as_dense(block, 40), expected)
+        with pytest.raises(ValueError, match="rescaled already"):
+            store.rescale(shift, factors)
+    np.testing.assert_array_equal(as_dense_matrix(X), before)
+
+
+def as_dense_matrix(X):
+    return X.toarray() if scipy.sparse.issparse(X) else X
 
 
 def test_touched_weights_are_counted_when_asked(numbered, tmp_path):
