@@ -14,75 +14,104 @@ class SGDClassifier(DaskFace, LocalClassifier):
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}, default="log_loss"
         "log_loss" is logistic regression, with one row of coefficients a class (softmax) for more than two classes; the others
         are one classifier a class.
-    penalty : {"l2", "l1", "elasticnet", None}
-    alpha : float or "auto"
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        "l2" shrinks all weights, "l1" leaves many of them exactly zero, "elasticnet" is a mixture by ``l1_ratio``; None is
+        no penalty.
+    alpha : float or "auto", default="auto"
         Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of ``LogisticRegression(C=1)``.
-    l1_ratio : float
+    l1_ratio : float, default=0.15
         Share of l1 in "elasticnet".
-    fit_intercept : bool
-    max_iter : int
+    fit_intercept : bool, default=True
+        Whether the score has a constant, which is not penalised.
+    max_iter : int, default=100
         Epochs at most.
-    tol : float or None
+    tol : float or None, default=1e-4
         Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
-    family : {"auto", "binomial", "multinomial", "ovr"}
+    family : {"auto", "binomial", "multinomial", "ovr"}, default="auto"
         Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others) for more.
-    class_weight : dict, "balanced" or None
-    optimizer : str
+    class_weight : dict, "balanced" or None, default=None
+        Factor on the weights of each class's rows, 1 for classes that a dict does not name; "balanced" is n / (classes x
+        rows of the class).
+    optimizer : str, default="auto"
         "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
-    learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}
+    learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
         Schedule of the optimisers that have one.
-    eta0 : float or "auto"
+    eta0 : float or "auto", default="auto"
         First learning rate; "auto" takes it from the data.
-    power_t : float
+    power_t : float, default=0.5
         Exponent of "invscaling".
-    warmup_steps : int
+    warmup_steps : int, default=0
         Steps over which the learning rate rises to its first value.
-    batch_size : int or "auto"
+    batch_size : int or "auto", default="auto"
         Rows of the global mini-batch, shared out among the ranks; 1 is the online pass.
-    shuffle : bool
-    average : bool or int
+    shuffle : bool, default=True
+        Visit the rows in another random order in each epoch, instead of as they come.
+    average : bool or int, default=False
         Average the iterates (from that many rows on).
-    early_stopping : bool
+    early_stopping : bool, default=False
         Judge by the loss on held-out rows: ``validation_fraction`` of the data, or those given to ``fit``.
-    validation_fraction : float
-    n_iter_no_change : int
-    warm_start : bool
+    validation_fraction : float, default=0.1
+        Share of the rows that ``early_stopping`` holds out, between 0 and 1, when ``fit`` is given no validation set.
+    n_iter_no_change : int, default=1
+        Epochs in a row without an improvement by ``tol`` after which training stops.
+    warm_start : bool, default=False
         Go on from the previous fit.
-    random_state : int, RandomState or None
+    random_state : int, RandomState or None, default=None
         The seed; the same seed, data and ranks give the same weights.
-    standardize : bool
+    standardize : bool, default=True
         Scale dense columns to unit variance while training; coefficients are reported on the original scale.
-    missing : {"raise", "mean"}
+    missing : {"raise", "mean"}, default="raise"
         What a NaN is: an error, or the column's mean.
-    categorical : list of str or None
+    categorical : list of str or None, default=None
         Columns of a frame to hash; None takes those of text.
-    interactions : sequence of tuple of str
+    interactions : sequence of tuple of str, default=()
         Crosses of categorical columns.
-    hash_bits : int or dict
+    hash_bits : int or dict, default=18
         A categorical column, or a cross, has ``2**hash_bits`` weights.
-    mode : {"sync"} or Sync
+    mode : {"sync"} or Sync, default="sync"
         How the work is spread over ranks.
-    n_workers : int or None
+    n_workers : int or None, default=None
         Ranks; None is one a worker of the cluster.
-    threads_per_worker : int
-    dtype : {"float32", "float64"} or None
+    threads_per_worker : int, default=1
+        Threads that a rank may use, where its work can be split: reading and encoding rows, large matrix products.
+    dtype : {"float32", "float64"} or None, default=None
         None is float64 for a float64 matrix, and float32 for everything else.
-    cache_bytes, memory_limit : int or None
-        Bytes of block files, and of resident memory, that a worker may use.
-    encrypt : bool
+    cache_bytes : int or None, default=None
+        Bytes of block files that a worker may keep on disk; what is beyond is encoded again in each epoch. None is no
+        limit.
+    memory_limit : int or None, default=None
+        Bytes of resident memory that a worker may use; None is what its engine allows it, where the engine says.
+    encrypt : bool, default=True
         Encrypt what ranks of different hosts send each other.
-    port_range : (int, int) or None
+    port_range : (int, int) or None, default=None
         First and last port at which ranks of different hosts listen for each other; None lets the system choose.
-    interface : str or None
+    interface : str or None, default=None
         Network interface (its name, such as "eth0") or address at which they listen; None is that by which the engine knows
         their host.
-    deadline : float
+    deadline : float, default=60.0
         Seconds without a sign of life after which a rank counts as lost.
-    verbose : int or callable
+    verbose : int or callable, default=0
         Whether to print a line an epoch to the standard error; or what to call with each epoch's record, a dict.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (k, d)
+        Coefficients on the scale of the data as given; k is 1 for two classes.
+    intercept_ : ndarray of shape (k,)
+    classes_ : ndarray of shape (classes,)
+        The labels as they were given, ascending.
+    n_iter_ : int
+        Epochs.
+    t_ : int
+        Optimiser steps.
+    history_ : History
+        What happened in each epoch, a small table.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        For frames, tables and datasets.
 
     Examples
     --------

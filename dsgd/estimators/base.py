@@ -1,43 +1,29 @@
-"""What the linear estimators share: from parameters and data to a fit, and from the fitted model to scikit-learn's attributes.
+"""How the linear estimators are trained: from parameters and data to a fit; what they answer then is in ``answers``.
 
 A subclass gives the task and the constructor. A face on another engine overrides where the work is done (``_engine``) and, as
-it knows other kinds of data, ``_training_data``, ``_apply`` and ``_measure``.
+it knows other kinds of data, ``_training_data``.
 """
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar
-
-import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from typing import Any
 
 from ..data.dataset import Dataset
-from ..data.matrices import COLUMN
 from ..errors import ConfigError
 from ..fitted import LinearModel
-from ..metrics import Metrics
 from ..train.config import TrainedLinear
 from ..train.engine import Engine
 from ..train.fit import fit
 from ..train.local import LocalEngine
 from . import inputs
-from .history import History
+from .answers import Fitted
 from .parameters import configuration, dtype_of
 
 
-class LinearSGD(BaseEstimator):
-    """Base of ``SGDClassifier`` and ``SGDRegressor``.
-
-    Attributes
-    ----------
-    model_ : LinearModel
-        What was fitted; the attributes below are views of it.
-    """
-
-    _task: ClassVar[str]
+class LinearSGD(Fitted):
+    """Base of ``SGDClassifier`` and ``SGDRegressor``: how they are trained."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -148,96 +134,6 @@ class LinearSGD(BaseEstimator):
             )
         X, y, sample_weight, offset = [*validation, None, None][:4]
         return self._training_data(engine, X, y, sample_weight, offset, reset=False)
-
-    def predict(self, X, offset=None):
-        """Return the class, or the mean of the target, of each row; shape (n,)."""
-        return self._apply("predict", X, offset)
-
-    def _apply(self, method: str, X, offset):
-        """Call a method of the model on checked data."""
-        check_is_fitted(self, "model_")
-        return getattr(self.model_, method)(inputs.checked(self, X, reset=False), offset)
-
-    def evaluate(self, X, y=None, sample_weight=None, offset=None) -> dict[str, float]:
-        """Return the metrics of the task by name; the data is named as for ``fit``."""
-        check_is_fitted(self, "model_")
-        return self._measure(X, y, sample_weight, offset).results()
-
-    def _measure(self, X, y, sample_weight, offset) -> Metrics:
-        return self.model_.measure(inputs.checked(self, X, reset=False), y, sample_weight, offset)
-
-    def _score(self, metric: str, X, y, sample_weight) -> float:
-        if y is None and not isinstance(X, Dataset):
-            raise ConfigError(f"{type(self).__name__}.score needs y; give an array, or the name of a column of X")
-        return self.evaluate(X, y, sample_weight)[metric]
-
-    def weights_of(self, column: str) -> dict[str, np.ndarray]:
-        """Return the weights of one column, or of one interaction (``"a x b"``); see :meth:`LinearModel.weights`."""
-        check_is_fitted(self, "model_")
-        return self.model_.weights(column)
-
-    def save(self, path, *, overwrite: bool = False) -> None:
-        """Save the fitted model as a directory that every package loads; see :func:`dsgd.fitted.save`."""
-        check_is_fitted(self, "model_")
-        self.model_.save(path, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path):
-        """Return an estimator with a saved model; its parameters are the defaults, apart from the loss and its own.
-
-        Raises
-        ------
-        CheckpointError, ConfigError
-            Also when the model is of the other task.
-        """
-        from ..fitted import load
-
-        model = load(path)
-        if model.task != cls._task:
-            raise ConfigError(f"{path} holds a model of a {model.task}; {cls.__name__} is for {cls._task}")
-        estimator = cls(loss=model.loss)
-        known = estimator.get_params(deep=False)
-        estimator.set_params(**{name: value for name, value in model.loss_parameters.items() if name in known})
-        estimator._adopt(model)
-        return estimator
-
-    def _adopt(self, model: LinearModel) -> None:
-        self.model_ = model
-        if model.spec.columns == (COLUMN,):
-            self.n_features_in_ = model.spec.layout.size
-        else:
-            inputs.note_columns(self, model.spec.columns)
-
-    @property
-    def coef_(self) -> np.ndarray:
-        """Coefficients on the scale of the data as given, of shape (k, d); k is 1 for two classes."""
-        return self._fitted.coef
-
-    @property
-    def intercept_(self) -> np.ndarray:
-        """Intercepts, of shape (k,)."""
-        return self._fitted.intercept
-
-    @property
-    def n_iter_(self) -> int:
-        """Epochs that were run."""
-        return self._fitted.epochs
-
-    @property
-    def t_(self) -> int:
-        """Optimiser steps that were taken."""
-        return self._fitted.steps
-
-    @property
-    def history_(self) -> History:
-        """What happened in each epoch."""
-        return History(self._fitted.history)
-
-    @property
-    def _fitted(self) -> LinearModel:
-        if "model_" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit first")
-        return self.model_
 
 
 def _ignore(record: dict) -> None:
