@@ -3,8 +3,9 @@
 In comes a step's number, out goes its rate, in Python or compiled (``schedule_rate(schedule, step)``). ``step`` counts
 optimiser steps, not rows: the first is 0, and a mini-batch is one step whatever its size; with ``batch_size=1`` the
 schedules are scikit-learn's, whose t is ``step + 1``. No schedule has state: "adaptive" is lowered by whoever watches
-the objective, with :func:`lowered`. Sources: Bottou, "Stochastic gradient descent tricks" (2012); Loshchilov & Hutter,
-"SGDR" (2017) for the cosine; Goyal et al. (2017) for the linear warm-up.
+the objective, with :func:`lowered`, and "cosine" is given its end by whoever knows it, with :func:`stretched`. Sources:
+Bottou, "Stochastic gradient descent tricks" (2012); Loshchilov & Hutter, "SGDR" (2017) for the cosine; Goyal et al. (2017)
+for the linear warm-up.
 """
 # ruff: noqa: N805
 
@@ -170,4 +171,20 @@ def lowered(schedule: Any, divisor: float = 5.0) -> Any:
         return schedule._replace(after=lowered(schedule.after, divisor))
     if isinstance(schedule, Adaptive):
         return schedule._replace(eta0=schedule.eta0 / divisor)
+    return schedule
+
+
+def stretched(schedule: Any, total_steps: float) -> Any:
+    """Return a "cosine" schedule that ends at ``total_steps``, warm-up included; any other schedule is returned as it is.
+
+    Examples
+    --------
+    >>> stretched(make_schedule("cosine", eta0=1.0, total_steps=12, warmup_steps=2), 22)
+    WarmUp(after=Cosine(eta0=1.0, total_steps=20.0), steps=2)
+    """
+    if isinstance(schedule, WarmUp):
+        return schedule._replace(after=stretched(schedule.after, total_steps - schedule.steps))
+    if isinstance(schedule, Cosine):
+        # Of the same type, for which kernels are compiled; a fit that ends within its warm-up never comes here.
+        return schedule._replace(total_steps=type(schedule.total_steps)(max(total_steps, 1.0)))
     return schedule

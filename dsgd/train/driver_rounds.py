@@ -1,12 +1,15 @@
 """The driver of ``topology="engine"``: the same recipes as in a gang, over the engine's own aggregate."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
+from ..optim.schedules import stretched
 from . import place
+from .batches import steps_of_epoch
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
 from .newton import MOST_PARAMETERS, Newton
@@ -58,9 +61,9 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         smoothness=_steepness(field),
         ranks=1,
     )
-    return (_local_epochs if config.mode.local_steps == "epoch" else _full_gradients)(
-        field, recipe, progress, params, state
-    )
+    if config.mode.local_steps == "epoch":
+        return _local_epochs(field, recipe, progress, params, state, config.n_workers)
+    return _full_gradients(field, recipe, progress, params, state)
 
 
 def _steepness(field: EngineField) -> float:
@@ -76,12 +79,13 @@ def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, para
     """One step of the rule a round, with the gradient of all rows."""
     problem = field.problem
     first, second, step = recipe.resume(params, state)
+    schedule = stretched(recipe.schedule, step + progress.limit)
     while True:
         partial = field.gradient(params)
         objective = partial.loss / partial.rows + problem.penalty_value(params)
         gradient = (partial.gradient / partial.rows).astype(problem.dtype)
         update_dense(
-            recipe.rule, recipe.schedule, problem.penalty(), problem.outputs, params, first, second, gradient,
+            recipe.rule, schedule, problem.penalty(), problem.outputs, params, first, second, gradient,
             problem.dtype.type(1), step,
         )  # fmt: skip
         step += 1
@@ -91,11 +95,14 @@ def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, para
             return params
 
 
-def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params, state) -> np.ndarray:
+def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params, state, shares: int) -> np.ndarray:
     """Every share trains an epoch by itself; the weights are averaged by rows (one-shot averaging: Zinkevich et al. 2010)."""
     problem = field.problem
     first, second, step = recipe.resume(params, state)
+    began, taken = step, float(steps_of_epoch(-(-problem.rows // shares), recipe.batch_rows))
     while True:
+        # A cosine ends with the last epoch; what an epoch takes is known after the first.
+        recipe = replace(recipe, schedule=stretched(recipe.schedule, began + progress.limit * taken))
         arrays = {name: a for name, a in (("params", params), ("first", first), ("second", second)) if a is not None}
         epoch = len(progress.history)
         vector = field.sums("epoch", recipe=recipe, arrays=pack(arrays, {}), number=epoch, step=step)
@@ -104,6 +111,7 @@ def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params
         for array, mean in zip(arrays.values(), means, strict=True):
             array[:] = mean
         step = round(weighted_step / max(rows, 1.0))
+        taken = (step - began) / (epoch + 1)
         if progress.round(loss / max(rows, 1.0) + problem.penalty_value(params), params):
             state.update(step=step, first=first, second=second, rule=recipe.rule_name)
             return params

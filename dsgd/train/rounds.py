@@ -18,13 +18,16 @@ from ..data.statistics import Statistics, merge
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SamplePlan
 from ..objective.passes import Partial, Pass
+from ..objective.problem import Problem
 from ..objective.share import Share, longest_run
 from . import place, sample_parts
+from .config import FitConfig
 from .engine import RankContext
 from .field import count_values
 from .holding import Holding
 from .plan import make_plan
 from .progress import Progress
+from .recipe import resolved_batch
 from .stepwise import Stepwise
 from .stores import finish_stores, open_stores
 from .task import FitTask
@@ -114,7 +117,8 @@ class ShareOnWorker:
         finish_stores(plan, *self._stores)
         store, held_out = self._stores
         fraction = config.validation_fraction if config.early_stopping and held_out is None else 0.0
-        self._work = Pass(plan.problem, longest_run(_BATCH_ROWS, fraction, len(store) and store.rows))
+        rows = len(store) and store.rows
+        self._work = Pass(plan.problem, longest_run(_longest_batch(config, plan.problem), fraction, rows))
         self._share = Share(
             plan.problem,
             store,
@@ -201,6 +205,14 @@ def spread(values: np.ndarray, positions: np.ndarray, size: int) -> np.ndarray:
 def forget(fit: str) -> None:
     """Let the shares of a fit go, in this process."""
     _HELD.forget(fit)
+
+
+def _longest_batch(config: FitConfig, problem: Problem) -> int:
+    """Rows that a run may have: those of a mini-batch, where there are any and a pass does not go row by row."""
+    if config.mode.local_steps == 1:
+        return _BATCH_ROWS
+    rows = resolved_batch(config, problem, "adagrad" if config.optimizer == "auto" else config.optimizer, 1)
+    return rows if rows > 1 or problem.outputs > 1 else _BATCH_ROWS
 
 
 def _no_progress(config: Any) -> Progress:

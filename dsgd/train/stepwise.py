@@ -19,7 +19,7 @@ from ..kernels.rows import Rows
 from ..objective.passes import Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
-from ..optim.schedules import lowered
+from ..optim.schedules import lowered, stretched
 from .batches import batches, bounds, steps_of_epoch
 from .progress import Progress
 from .recipe import Recipe
@@ -64,7 +64,9 @@ class Stepwise:
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` takes and brings the rule's arrays and the count of steps."""
         self.start(params, state)
+        began = self.step
         while True:
+            self._set_end(began)
             mean_loss = self.epoch(len(self.progress.history))
             answer = self.answer
             stop = self.progress.round(self._objective(mean_loss, answer), answer)
@@ -93,6 +95,23 @@ class Stepwise:
         self.last = np.zeros(size, np.int32) if lazy else None
         self.average = np.zeros(size, dtype) if self.recipe.average else None
         self._rows_used = 0
+
+    def _set_end(self, began: int) -> None:
+        """Let a cosine end with the last epoch, by the steps of those so far; before the first, by those it should take."""
+        epochs = len(self.progress.history)
+        taken = (self.step - began) / epochs if epochs else self._steps_to_come()
+        self.schedule = stretched(self.schedule, began + self.progress.limit * taken)
+
+    def _steps_to_come(self) -> int:
+        """Steps of an epoch on this rank: exact but for blocks of different lengths."""
+        ranks = self.collective.size
+        if ranks > 1 and self.recipe.local_steps == 1:
+            return steps_of_epoch(self.rows, self.recipe.batch_rows)
+        if self.recipe.online:
+            return self.own_rows
+        pieces = max(len(self.share.store), self.recipe.averagings(self.rows) if ranks > 1 else 1)
+        runs = -(-self.own_rows // (self.work.run * pieces))
+        return pieces * (len(bounds(runs, self._runs_per_batch)) - 1)
 
     # ---- an epoch
 
@@ -158,9 +177,8 @@ class Stepwise:
             self._average_now()
             return loss
         kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
-        per_batch = max(1, round(r.batch_rows / self.collective.size / self.work.run))
         loss, self.step, self.averaged = kernel(
-            p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, bounds(len(starts), per_batch),
+            p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, bounds(len(starts), self._runs_per_batch),
             self.work.run, self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
             scale, self.work.gradient, None if r.sparse else average, self.averaged, self.work.scratch,
         )  # fmt: skip
@@ -238,6 +256,11 @@ class Stepwise:
             self._add_to_average()
 
     # ---- odds and ends
+
+    @property
+    def _runs_per_batch(self) -> int:
+        """Runs of this rank's part of a mini-batch."""
+        return max(1, round(self.recipe.batch_rows / self.collective.size / self.work.run))
 
     def _agree(self) -> None:
         """Give every rank rank 0's weights, and state: ranks may round differently.

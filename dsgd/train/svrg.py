@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..kernels.coordinates import update_dense
 from ..objective.passes import Pass
 from ..objective.share import Share
+from ..optim.schedules import stretched
 from .batches import batches, steps_of_epoch
 from .field import GangField
 from .progress import Progress
@@ -35,6 +36,9 @@ class SVRG:
         self.field = GangField(share, work, collective, recipe.seed)
         self.own_rows = share.training_rows()
         self.step = 0
+        # The last epoch is the gradient that shows that the fit may stop.
+        steps = (progress.limit - 1) * steps_of_epoch(rows, recipe.batch_rows)
+        self.schedule = stretched(recipe.schedule, steps)
 
     def run(self, params: np.ndarray) -> np.ndarray:
         """Return the trained parameters."""
@@ -66,6 +70,6 @@ class SVRG:
             work.gradient *= one / max(work.buffer[-1], one)
             work.gradient += mean
             update_dense(
-                self.recipe.rule, self.recipe.schedule, p.penalty(), p.outputs, params, None, None, work.gradient, one, self.step
+                self.recipe.rule, self.schedule, p.penalty(), p.outputs, params, None, None, work.gradient, one, self.step
             )  # fmt: skip
             self.step += 1

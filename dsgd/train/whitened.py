@@ -58,9 +58,11 @@ class Whitened:
         allowed = self._allowed_rise(best_value)
         current, mean, halvings = best, best_mean, 0
         while True:
+            begun = self.step
             current = self._epoch(current, mean)
             value, mean = self._measure(current)
             if not value <= best_value + allowed and halvings < _MOST_HALVINGS:
+                self.step = begun  # The epoch is taken again, and a schedule counts it once.
                 halvings, self.slowed = halvings + 1, 0.5 * self.slowed
                 self._forget()
                 current, mean = best, best_mean
