@@ -10,9 +10,10 @@ from dsgd.importing import importing_later, require_packages
 require_packages("spark_ext", "spark", "pyspark", "pandas")
 
 if TYPE_CHECKING:
+    from .classifier import SGDClassifier
     from .engine import SparkEngine
-    from .estimator import SGDClassifier, SGDRegressor
     from .model import SGDClassificationModel, SGDRegressionModel
+    from .regressor import SGDRegressor
 
 __all__ = ["SGDClassificationModel", "SGDClassifier", "SGDRegressionModel", "SGDRegressor", "SparkEngine"]
 
@@ -20,9 +21,9 @@ __getattr__, __dir__ = importing_later(
     __name__,
     {
         "SGDClassificationModel": ".model",
-        "SGDClassifier": ".estimator",
+        "SGDClassifier": ".classifier",
         "SGDRegressionModel": ".model",
-        "SGDRegressor": ".estimator",
+        "SGDRegressor": ".regressor",
         "SparkEngine": ".engine",
     },
 )

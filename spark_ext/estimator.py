@@ -1,4 +1,4 @@
-"""The estimators on Spark: stages of a pyspark.ml Pipeline, trained on the executors."""
+"""What both estimators on Spark do: stages of a pyspark.ml Pipeline, trained on the executors."""
 
 import uuid
 from dataclasses import replace
@@ -19,18 +19,17 @@ from dsgd.train.fit import fit
 from .columns import feature_columns, features, plain
 from .engine import SparkEngine
 from .feed import FedDataset, Feed
-from .model import SGDClassificationModel, SGDRegressionModel
-from .params import SPARK_NAMES, ClassifierParams, FitParams, RegressorParams
+from .params import SPARK_NAMES, FitParams
 
 
-class _SGDEstimator(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):
-    """What both estimators do."""
+class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):
+    """Mixed into the estimators: the engine of a fit, its data, and the model that comes of it."""
 
     _task: ClassVar[str]
     _model: ClassVar[Any]
 
     def setParams(self, **params: Any) -> Any:  # noqa: N802
-        """Set parameters by name; a name that does not exist raises."""
+        """Set parameters by name, and return this estimator; a name that does not exist raises ConfigError."""
         unknown = [name for name in params if not self.hasParam(name)]
         if unknown:
             raise ConfigError(
@@ -59,12 +58,22 @@ class _SGDEstimator(Estimator, FitParams, DefaultParamsWritable, DefaultParamsRe
         validation : Dataset, optional
             For ``earlyStopping``, instead of a fraction of the rows.
 
+        Returns
+        -------
+        SGDClassificationModel or SGDRegressionModel
+
         Raises
         ------
         ConfigError
             Also for ``categoricalCols``, ``interactions``, ``hashBits``, ``missing`` and ``validationIndicatorCol``, which the
             dataset says itself.
         DataError, WorkerLost
+
+        Examples
+        --------
+        >>> from dsgd import read_parquet
+        >>> customers = read_parquet("customers", label="bought", missing="mean")  # doctest: +SKIP
+        >>> model = spark_ext.SGDClassifier(topology="engine").fitParquet(customers)  # doctest: +SKIP
         """
         self._refuse_what_a_dataset_says()
         with in_words_of(SPARK_NAMES):
@@ -121,47 +130,3 @@ class _SGDEstimator(Estimator, FitParams, DefaultParamsWritable, DefaultParamsRe
             if self.hasParam(param.name) and self.isSet(param.name):
                 model._set(**{param.name: self.getOrDefault(param.name)})
         return model.following(core.spec, dataset.roles) if not isinstance(dataset, FedDataset) else model
-
-
-class SGDClassifier(_SGDEstimator, ClassifierParams):
-    """Linear classifier trained by parallel stochastic gradient descent on Spark's executors.
-
-    The objective is that of :class:`dsgd.SGDClassifier`; at its defaults the model is that of Spark ML's LogisticRegression.
-    Labels are numbers, booleans or strings.
-
-    Parameters
-    ----------
-    **params
-        Any of the Params, by name; ``SGDClassifier().explainParams()`` lists them.
-
-    Examples
-    --------
-    >>> model = SGDClassifier(featuresCol=["age", "city"], labelCol="bought").fit(customers)  # doctest: +SKIP
-    >>> model.transform(customers).select("probability", "prediction")  # doctest: +SKIP
-    """
-
-    _task = "classification"
-    _model = SGDClassificationModel
-
-    def __init__(self, **params: Any):
-        super().__init__()
-        self.setParams(**params)
-
-
-class SGDRegressor(_SGDEstimator, RegressorParams):
-    """Linear regression trained by parallel stochastic gradient descent on Spark's executors.
-
-    The objective is that of :class:`dsgd.SGDRegressor`; at its defaults the model is that of Spark ML's LinearRegression.
-
-    Parameters
-    ----------
-    **params
-        Any of the Params, by name; ``SGDRegressor().explainParams()`` lists them.
-    """
-
-    _task = "regression"
-    _model = SGDRegressionModel
-
-    def __init__(self, **params: Any):
-        super().__init__()
-        self.setParams(**params)

@@ -1,0 +1,117 @@
+"""The regressor on Spark."""
+
+from typing import Any
+
+from .estimator import SparkFace
+from .model import SGDRegressionModel
+from .params import RegressorParams
+
+
+class SGDRegressor(SparkFace, RegressorParams):
+    """Linear regression trained by parallel stochastic gradient descent on Spark's executors.
+
+    The objective is that of :class:`dsgd.SGDRegressor`; at its defaults the model is that of Spark ML's LinearRegression.
+
+    Parameters
+    ----------
+    featuresCol : str or list of str, default="features"
+        A column of vectors or arrays, or a list of columns, numbers and strings.
+    labelCol : str, default="label"
+        The label: numbers, booleans or strings.
+    weightCol : str, optional
+        Weights of the rows; all 1 when it is not set.
+    offsetCol : str, optional
+        A column that is added to the score, the logarithm of an exposure, say.
+    predictionCol : str, default="prediction"
+        Name of the column of predictions.
+    validationIndicatorCol : str, optional
+        A column that is true for the rows to validate on, instead of ``validationFraction``.
+    categoricalCols : list of str, default=[]
+        Columns to hash besides those of text.
+    interactions : list of list of str, default=[]
+        Crosses of categorical columns.
+    hashBits : int, default=18
+        A categorical column, or a cross, has ``2**hashBits`` weights.
+    missing : {"raise", "mean"}, default="raise"
+        What a missing number is: an error, or the column's mean.
+    loss : str, default="squared_error"
+        "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma" or
+        "tweedie".
+    epsilon : float, default=0.1
+        Of huber, the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.
+    quantile : float, default=0.5
+        Of the quantile loss: the quantile of the target that is predicted, between 0 and 1.
+    power : float, default=1.5
+        Of the tweedie loss: the variance grows as this power of the mean, between 1 and 2.
+    regParam : float or "auto", default=0.0
+        Strength of the penalty; "auto" is 1 / (sum of weights).
+    elasticNetParam : float, default=0.0
+        Share of l1 in the penalty: 0 is l2, 1 is l1.
+    fitIntercept : bool, default=True
+        Whether the score has a constant, which is not penalised.
+    standardization : bool, default=True
+        Scale columns to unit variance while training; coefficients are reported on the original scale.
+    optimizer : str, default="auto"
+        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
+    maxIter : int, default=100
+        Epochs at most.
+    tol : float, default=1e-6
+        Stop when the objective improves by less, relatively, for ``nIterNoChange`` epochs.
+    batchSize : int or "auto", default="auto"
+        Rows of the global mini-batch, shared out among the ranks; 1 is the online pass.
+    stepSize : float or "auto", default="auto"
+        First learning rate; "auto" takes it from the data.
+    learningRate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
+        Schedule of the optimisers that have one.
+    powerT : float, default=0.5
+        Exponent of "invscaling".
+    averaging : bool or int, default=False
+        Average the iterates (from that many rows on).
+    earlyStopping : bool, default=False
+        Judge by the loss on held-out rows.
+    validationFraction : float, default=0.1
+        Share of the rows that ``earlyStopping`` holds out.
+    nIterNoChange : int, default=1
+        Epochs in a row without an improvement after which training stops.
+    mode : {"sync"}, default="sync"
+        How the work is spread over ranks.
+    topology : {"ring", "tree", "engine"}, default="ring"
+        Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine", for ``fitParquet``).
+    localSteps : int or "epoch", default=1
+        Steps of a rank between two averagings; "epoch" is model averaging.
+    compression : {"none", "fp16", "int8", "topk"}, default="none"
+        Of what ranks send each other.
+    numWorkers : int, default=0
+        Ranks; 0 is all slots of the session.
+    threadsPerWorker : int, default=1
+        Threads that a rank may use.
+    cacheBytes : int, optional
+        Bytes of block files that a worker may keep; no limit when it is not set.
+    memoryLimit : int, optional
+        Bytes of resident memory that a worker may use; what Spark allows it when it is not set.
+    encrypt : bool, default=True
+        Encrypt what ranks of different hosts send each other.
+    portRange : list of two int, optional
+        First and last port at which ranks listen for each other; the system's choice when not set.
+    interface : str, optional
+        Network interface, by its name or its address, at which they listen; by default that by which Spark knows their
+        host.
+    deadline : float, default=60.0
+        Seconds without a sign of life after which a rank counts as lost.
+    dtype : {"float32", "float64"}, default="float32"
+        Of weights and rows.
+    seed : int, default=0
+        The same seed, data and ranks give the same weights.
+
+    Examples
+    --------
+    >>> model = SGDRegressor(featuresCol="features", labelCol="price").fit(houses)  # doctest: +SKIP
+    >>> model.transform(houses).select("prediction")  # doctest: +SKIP
+    """
+
+    _task = "regression"
+    _model = SGDRegressionModel
+
+    def __init__(self, **params: Any):
+        super().__init__()
+        self.setParams(**params)
