@@ -100,7 +100,18 @@ class DaskEngine:
         return len(self._threads())
 
     def places(self, size: int) -> list[str]:
-        """Address of the worker that each rank of a gang of ``size`` will run on, as long as the cluster stays the same."""
+        """Return where a gang of so many ranks will run, as long as the cluster stays the same.
+
+        Parameters
+        ----------
+        size : int
+            Ranks.
+
+        Returns
+        -------
+        list of str
+            Address of each rank's worker.
+        """
         return placement.place(size, self._threads())[0]
 
     def launch(

@@ -29,7 +29,22 @@ class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadab
     _model: ClassVar[Any]
 
     def setParams(self, **params: Any) -> Any:  # noqa: N802
-        """Set parameters by name, and return this estimator; a name that does not exist raises ConfigError."""
+        """Set parameters by name, and return this estimator.
+
+        Parameters
+        ----------
+        **params
+            Those of the class.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            For a name that does not exist, or a value of another kind.
+        """
         unknown = [name for name in params if not self.hasParam(name)]
         if unknown:
             raise ConfigError(

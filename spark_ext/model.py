@@ -47,7 +47,18 @@ class _SGDModel(Model, ColumnParams, MLWritable, MLReadable):
         self.core = core
 
     def following(self: Self, spec: FeatureSpec, roles: Roles) -> Self:
-        """Name the columns that a model was trained on, where they were not named by Spark's parameters."""
+        """Name the columns that a model was trained on, where they were not named by Spark's parameters.
+
+        Parameters
+        ----------
+        spec : FeatureSpec
+        roles : Roles
+            Columns of label, weight and offset.
+
+        Returns
+        -------
+        self
+        """
         names = {"featuresCol": list(spec.columns)} if spec.columns != (COLUMN,) else {}
         given = {"labelCol": roles.label, "weightCol": roles.weight, "offsetCol": roles.offset}
         names |= {name: value for name, value in given.items() if value is not None}  # type: ignore[misc]
@@ -60,7 +71,22 @@ class _SGDModel(Model, ColumnParams, MLWritable, MLReadable):
     _outputs: ClassVar[tuple[str, ...]] = ("predictionCol",)
 
     def evaluate(self, dataset: DataFrame | Dataset) -> dict[str, float]:
-        """Return the metrics of the task by name, of a DataFrame (measured by the executors) or of Parquet files."""
+        """Return the metrics of the task by name.
+
+        Parameters
+        ----------
+        dataset : DataFrame or Dataset
+            A DataFrame with the model's columns, measured by the executors; or Parquet files, read by the driver.
+
+        Returns
+        -------
+        dict of str to float
+
+        Raises
+        ------
+        DataError
+            Also for a label that is none of the classes.
+        """
         if isinstance(dataset, Dataset):
             return self.core.evaluate(dataset)
         roles = Roles(self.column("labelCol"), self.column("weightCol"), self.column("offsetCol"))
@@ -103,7 +129,12 @@ class _SGDModel(Model, ColumnParams, MLWritable, MLReadable):
         return History(self.core.history)
 
     def copy(self: Self, extra: Any = None) -> Self:
-        """Return a copy with other parameters; the weights, which never change, are shared."""
+        """Return a copy with other parameters; the weights, which never change, are shared.
+
+        Parameters
+        ----------
+        extra : dict of Param to value, optional
+        """
         other = super().copy(extra)
         other.core = self.core
         return other
@@ -122,6 +153,11 @@ class SGDClassificationModel(_SGDModel, ProbabilityParams):
     """A fitted classifier: adds ``rawPrediction``, ``probability`` (for losses that have one) and ``prediction``.
 
     A prediction is the label as it was trained on: a double, a boolean or a string.
+
+    Parameters
+    ----------
+    core : LinearModel
+        The model itself, which predicts without Spark too.
     """
 
     _task = "classification"
@@ -139,7 +175,13 @@ class SGDClassificationModel(_SGDModel, ProbabilityParams):
 
 
 class SGDRegressionModel(_SGDModel):
-    """A fitted regression: adds ``prediction``, the mean of the target."""
+    """A fitted regression: adds ``prediction``, the mean of the target.
+
+    Parameters
+    ----------
+    core : LinearModel
+        The model itself, which predicts without Spark too.
+    """
 
     _task = "regression"
 

@@ -102,7 +102,13 @@ class ColumnParams(Params):
         self._setDefault(featuresCol="features", labelCol="label", predictionCol="prediction")
 
     def column(self, name: str) -> Any:
-        """Return the value of a column parameter, or None when it is not set."""
+        """Return the value of a column parameter, or None when it is not set.
+
+        Parameters
+        ----------
+        name : str
+            Of the parameter, such as ``"weightCol"``.
+        """
         param = self.getParam(name)
         return self.getOrDefault(param) if self.isDefined(param) else None
 

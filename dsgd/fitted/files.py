@@ -76,6 +76,14 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapp
 def load(path: Any) -> LinearModel:
     """Load a model that any of the packages has saved.
 
+    Parameters
+    ----------
+    path : str, path, or URI that pyarrow's filesystems open
+
+    Returns
+    -------
+    LinearModel
+
     Raises
     ------
     CheckpointError

@@ -71,7 +71,7 @@ class LinearModel:
 
     @classmethod
     def of(cls, trained: TrainedLinear) -> "LinearModel":
-        """Return what a fit brought back as a model; the optimiser's state is left behind.
+        """Return what a fit brought back, a :class:`TrainedLinear`, as a model; the optimiser's state is left behind.
 
         Softmax does not change when the same number is added to all intercepts; theirs are made to add up to 0, as Spark ML does.
         """
@@ -81,7 +81,7 @@ class LinearModel:
         return cls(**fields)
 
     def trained(self, state: dict[str, Any] | None = None) -> TrainedLinear:
-        """Return the model as the start of another fit, with the optimiser's state if there is one."""
+        """Return the model as the start of another fit, with its :class:`TrainedLinear` ``state`` if there is one."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return TrainedLinear(**fields, state=dict(state or {}))
 
@@ -105,7 +105,7 @@ class LinearModel:
         return np.concatenate([self.coef.T, self.intercept[None].astype(self.coef.dtype)]).ravel()
 
     def dataset(self, X: Any, offset: Any = None) -> Dataset:
-        """Return data as a dataset of this model's features, without label and weight."""
+        """Return data as a dataset of this model's features, without label; parameters as in :meth:`decision_function`."""
         return scoring.features_only(as_dataset(X, offset=offset, spec=self.spec), self.spec)
 
     def decision_function(self, X: Any, offset: Any = None) -> np.ndarray:
@@ -154,13 +154,13 @@ class LinearModel:
         return self.probabilities(self.decision_function(X, offset))
 
     def predictions(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores into classes, or into means of the target."""
+        """Turn scores, as :meth:`decision_function` returns them, into classes, or into means of the target."""
         if self.classes is None:
             return np.asarray(self.loss_object.inverse_link(scores))
         return self.classes[(scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)]
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Turn scores into probabilities of shape (n, classes)."""
+        """Turn scores, as :meth:`decision_function` returns them, into probabilities of shape (n, classes)."""
         self.check_probabilities()
         values = self.loss_object.inverse_link(scores)
         return np.column_stack([1 - values, values]) if values.ndim == 1 else values
@@ -183,6 +183,10 @@ class LinearModel:
         X : as in :meth:`decision_function`
         y, sample_weight, offset : array of shape (n,), or column's name, optional
             Not for a Dataset, which names its own.
+
+        Returns
+        -------
+        dict of str to float
 
         Raises
         ------
@@ -218,11 +222,20 @@ class LinearModel:
     def weights(self, column: str) -> dict[str, np.ndarray]:
         """Return the weights of one column of the data, or of one interaction (``"a x b"``).
 
+        Parameters
+        ----------
+        column : str
+
         Returns
         -------
         dict
             ``position``: ndarray of shape (w,), places in ``coef``; ``weight``: ndarray of shape (k, w); and for a column with a
             vocabulary ``value``: its values, with None for all others.
+
+        Raises
+        ------
+        ConfigError
+            For a column that the model does not have.
         """
         places = {place.name: place for place in self.spec.layout.columns}
         if column not in places:
