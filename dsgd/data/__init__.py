@@ -10,7 +10,7 @@ from .order import EpochOrder, epoch_order
 from .parquet import ParquetDataset, read_parquet
 from .sources import as_dataset, open_store
 from .spec import FeatureSpec
-from .statistics import Statistics, merge, merge_all, merge_bytes
+from .statistics import Statistics, merge
 from .store import BlockStore
 
 __all__ = [
@@ -33,8 +33,6 @@ __all__ = [
     "epoch_order",
     "make_block",
     "merge",
-    "merge_all",
-    "merge_bytes",
     "open_store",
     "read_parquet",
 ]

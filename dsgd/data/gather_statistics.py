@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..errors import DataError
-from ..kernels.moments import count_touched, dense_moments, dense_moments_missing, sparse_moments
+from ..kernels.moments import dense_moments, dense_moments_missing, sparse_moments
 from .block import Block
 from .label_statistics import LabelCounter
 from .labels import LabelCodes
@@ -21,20 +21,16 @@ class StatisticsPass:
     spec : FeatureSpec
     dtype : numpy dtype
         That of the blocks.
-    touched : bool
-        Whether to count the rows in which each categorical or sparse weight occurs (d integers).
     """
 
-    def __init__(self, spec: FeatureSpec, dtype=np.float32, *, touched: bool = False):
+    def __init__(self, spec: FeatureSpec, dtype=np.float32):
         p, sparse = spec.layout.dense, sum(vector.width for vector in spec.sparse_vectors)
         self._sparse_start = spec.sparse_start
         self._spec = spec
-        self._rows, self._weight, self._norm_sum, self._norm_max = 0, 0.0, 0.0, 0.0
+        self._rows, self._weight, self._norm_sum = 0, 0.0, 0.0
         self._total, self._mean, self._m2 = np.zeros(p), np.zeros(p), np.zeros(p)
-        self._largest = np.zeros(p, dtype)
-        self._sum, self._square, self._sparse_largest = np.zeros(sparse), np.zeros(sparse), np.zeros(sparse)
+        self._sum, self._square = np.zeros(sparse), np.zeros(sparse)
         self._label = LabelCounter()
-        self._touched = np.zeros(spec.layout.size if touched else 0, np.int64)
 
     def add(self, block: Block, where: Where | None = None) -> None:
         """Count a block's rows, with their labels as the encoder wrote them.
@@ -49,26 +45,21 @@ class StatisticsPass:
             self._dense(block, norms, where or Where())
         if block.indptr.size > 1:
             sparse = (block.indptr, block.indices, block.values)
-            totals = (self._sum, self._square, self._sparse_largest)
-            sparse_moments(*sparse, block.weight, self._sparse_start, *totals, norms)
+            sparse_moments(*sparse, block.weight, self._sparse_start, self._sum, self._square, norms)
             self._check_sparse(block, norms, where or Where())
         self._rows += block.rows
         self._weight += float(block.weight.sum(dtype=np.float64)) if block.weight.size else float(block.rows)
         self._norm_sum += float(block.weight @ norms) if block.weight.size else float(norms.sum())
-        self._norm_max = max(self._norm_max, float(norms.max(initial=0.0)))
         self._label.add(block.label, block.weight)
-        if self._touched.size:
-            count_touched(block.codes.ravel(), self._touched)
-            count_touched(block.indices[block.indptr[0] : block.indptr[-1]], self._touched)
 
     def _dense(self, block: Block, norms: np.ndarray, where: Where) -> None:
-        state = (self._total, self._mean, self._m2, self._largest)
+        state = (self._total, self._mean, self._m2)
         if self._spec.missing == "mean" and self._spec.means is None:
             dense_moments_missing(block.dense, block.weight, *state, norms)
         else:
             scratch = np.empty((3, block.dense.shape[1]), block.dense.dtype)
             dense_moments(block.dense, block.weight, *state, norms, scratch)
-        if not (np.isfinite(self._m2).all() and np.isfinite(self._largest).all() and np.isfinite(norms).all()):
+        if not (np.isfinite(self._m2).all() and np.isfinite(norms).all()):
             self._search(block, where)
 
     def _check_sparse(self, block: Block, norms: np.ndarray, where: Where) -> None:
@@ -97,12 +88,8 @@ class StatisticsPass:
             column_weight=self._total,
             mean=self._mean,
             m2=self._m2,
-            largest=self._largest.astype(np.float64),
             sparse_sum=self._sum,
             sparse_square=self._square,
-            sparse_largest=self._sparse_largest,
             norm_sum=self._norm_sum,
-            norm_max=self._norm_max,
             label=self._label.result(codes),
-            touched=self._touched,
         )

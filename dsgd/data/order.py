@@ -1,6 +1,5 @@
-"""The order in which an epoch visits the rows, drawn from the seed tree; and the blocks re-cut into mini-batches."""
+"""The order in which an epoch visits the blocks, drawn from the seed tree; and blocks joined, their rows permuted."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
@@ -12,10 +11,9 @@ from .block import Block
 
 @dataclass(frozen=True)
 class EpochOrder:
-    """One epoch's shuffle on one rank: blocks in random order, each entered at a random row.
+    """One epoch's shuffle of the blocks on one rank.
 
-    Rows were permuted within their block when it was written, so that a block is read in sequence, from a random row to its end
-    and then from its beginning.
+    Rows were permuted within their block when it was written; training visits short runs of them in an order of its own.
     """
 
     seed: int
@@ -24,15 +22,7 @@ class EpochOrder:
 
     def permutation(self, count: int) -> np.ndarray:
         """The order of ``count`` blocks."""
-        return self._draw().permutation(count)
-
-    def first_rows(self, sizes: np.ndarray, *place: int) -> np.ndarray:
-        """For blocks of ``sizes`` rows at one ``place``, the row that each is entered at."""
-        draws = self._draw(1, *place).random(len(sizes))
-        return (draws * sizes).astype(np.int64)
-
-    def _draw(self, *branch: int) -> np.random.Generator:
-        return generator(self.seed, ORDER, self.epoch, self.rank, *branch)
+        return generator(self.seed, ORDER, self.epoch, self.rank).permutation(count)
 
 
 def epoch_order(seed: int, epoch: int, rank: int = 0) -> EpochOrder:
@@ -44,14 +34,6 @@ def epoch_order(seed: int, epoch: int, rank: int = 0) -> EpochOrder:
     True
     """
     return EpochOrder(seed, epoch, rank)
-
-
-def rotated(block: Block, first: int) -> Iterator[Block]:
-    """Yield the rows of a block from ``first`` on and then those before it, as views."""
-    if first < block.rows:
-        yield block.slice(first, block.rows)
-    if first > 0:
-        yield block.slice(0, first)
 
 
 def concatenate(blocks: list[Block]) -> Block:
@@ -113,25 +95,3 @@ def take_rows(block: Block, rows: np.ndarray) -> Block:
         offset=block.offset.take(rows) if block.offset.size else block.offset,
         **sparse,
     )
-
-
-def mini_batches(blocks: Iterable[Block], size: int) -> Iterator[Block]:
-    """Re-cut blocks into mini-batches of exactly ``size`` rows, the last one of what is left.
-
-    Rows are copied only where a mini-batch spans two blocks; the others are views, valid until the next is asked for.
-    """
-    held: list[Block] = []
-    missing = size
-    for block in blocks:
-        start = 0
-        while block.rows - start >= missing:
-            part = block.slice(start, start + missing)
-            start += missing
-            yield concatenate([*held, part]) if held else part
-            held, missing = [], size
-        if start < block.rows:
-            # The block's pages may be gone once the next block is asked for.
-            held.append(take_rows(block, np.arange(start, block.rows)))
-            missing -= block.rows - start
-    if held:
-        yield concatenate(held)

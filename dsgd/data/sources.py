@@ -87,7 +87,6 @@ def open_store(
     cache_bytes: int | None = None,
     memory_limit: int | None = None,
     threads: int = 1,
-    touched: bool = False,
     numbering: Numbering | None = None,
     moved: Callable[[], None] = lambda: None,
 ) -> BlockStore | MemoryStore:
@@ -96,7 +95,7 @@ def open_store(
     A matrix has no categories, so there is nothing to number. The caller closes the store.
     """
     if isinstance(dataset, MatrixDataset):
-        return MemoryStore(dataset, splits, dtype=dtype, touched=touched)
+        return MemoryStore(dataset, splits, dtype=dtype)
     return BlockStore(
         dataset,
         splits,
@@ -107,7 +106,6 @@ def open_store(
         cache_bytes=cache_bytes,
         memory_limit=memory_limit,
         threads=threads,
-        touched=touched,
         numbering=numbering,
         moved=moved,
     )

@@ -4,9 +4,7 @@ What comes out is what a fit needs before its first step: how to standardise, ho
 there are and how much they weigh. Means and variances merge by the formula of Chan, Golub and LeVeque (1979), in float64.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 
@@ -30,17 +28,11 @@ class Statistics:
         Weighted means of the dense columns.
     m2 : ndarray of shape (p,), float64
         Weighted sums of squared deviations from the mean.
-    largest : ndarray of shape (p,), float64
-        Largest absolute values.
-    sparse_sum, sparse_square, sparse_largest : ndarray of shape (s,), float64
-        Weighted sums, weighted sums of squares and largest absolute values of the sparse columns.
+    sparse_sum, sparse_square : ndarray of shape (s,), float64
+        Weighted sums and weighted sums of squares of the sparse columns.
     norm_sum : float
         Weighted sum of the rows' squared norms over the dense and the sparse part; each code adds 1 more.
-    norm_max : float
-        Largest squared norm of a row.
     label : LabelStatistics
-    touched : ndarray of shape (d,), int64, or of shape (0,) when not asked for
-        Rows in which each categorical or sparse weight occurs.
     """
 
     rows: int
@@ -48,14 +40,10 @@ class Statistics:
     column_weight: np.ndarray
     mean: np.ndarray
     m2: np.ndarray
-    largest: np.ndarray
     sparse_sum: np.ndarray
     sparse_square: np.ndarray
-    sparse_largest: np.ndarray
     norm_sum: float
-    norm_max: float
     label: LabelStatistics
-    touched: np.ndarray
 
     @property
     def variance(self) -> np.ndarray:
@@ -80,18 +68,12 @@ class Statistics:
         return self.norm_sum / self.weight if self.weight > 0 else 0.0
 
     def imputed(self) -> "Statistics":
-        """Return the statistics of the data with each missing value replaced by its column's mean.
-
-        The largest norm becomes an upper bound, because the rows that had missing values are not known any more.
-        """
+        """Return the statistics of the data with each missing value replaced by its column's mean."""
         missing = np.maximum(self.weight - self.column_weight, 0.0)
-        added = self.mean**2 * (missing > 1e-9 * self.weight)
         return replace(
             self,
             column_weight=np.full_like(self.column_weight, self.weight),
-            largest=np.maximum(self.largest, np.abs(self.mean)),
             norm_sum=self.norm_sum + float(missing @ self.mean**2),
-            norm_max=self.norm_max + float(added.sum()),
         )
 
     def to_bytes(self) -> bytes:
@@ -110,8 +92,8 @@ class Statistics:
         return cls(**fields, label=label)
 
 
-_ARRAYS = ("column_weight", "mean", "m2", "largest", "sparse_sum", "sparse_square", "sparse_largest", "touched")
-_SCALARS = ("rows", "weight", "norm_sum", "norm_max")
+_ARRAYS = ("column_weight", "mean", "m2", "sparse_sum", "sparse_square")
+_SCALARS = ("rows", "weight", "norm_sum")
 
 
 def merge(left: Statistics, right: Statistics) -> Statistics:
@@ -136,22 +118,8 @@ def merge(left: Statistics, right: Statistics) -> Statistics:
         column_weight=weight,
         mean=left.mean + delta * share,
         m2=left.m2 + right.m2 + delta * delta * left.column_weight * share,
-        largest=np.maximum(left.largest, right.largest),
         sparse_sum=left.sparse_sum + right.sparse_sum,
         sparse_square=left.sparse_square + right.sparse_square,
-        sparse_largest=np.maximum(left.sparse_largest, right.sparse_largest),
         norm_sum=left.norm_sum + right.norm_sum,
-        norm_max=max(left.norm_max, right.norm_max),
         label=merge_labels(left.label, right.label),
-        touched=left.touched + right.touched,
     )
-
-
-def merge_bytes(left: bytes, right: bytes) -> bytes:
-    """:func:`merge` on encoded statistics, for an engine's tree-aggregate."""
-    return merge(Statistics.from_bytes(left), Statistics.from_bytes(right)).to_bytes()
-
-
-def merge_all(payloads: Sequence[bytes]) -> Statistics:
-    """Fold every rank's encoded statistics, in rank order."""
-    return reduce(merge, (Statistics.from_bytes(payload) for payload in payloads))

@@ -20,21 +20,18 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import DataError
-from ..seeding import ROWS, generator
 from .block import Block
 from .cache import BlockCache, Kept
 from .dataset import Dataset, Split
 from .encode import Encoder
 from .gather_statistics import StatisticsPass
+from .groups import GroupEncoder
 from .layout import Layout
 from .numbering import Numbering
-from .order import EpochOrder, concatenate, join_shuffled, mini_batches, rotated
+from .order import EpochOrder
 from .statistics import Statistics
 from .targets import Finish
 
-# A block is at most so many rows, and so many bytes: it is what an epoch holds in memory at a time.
-BLOCK_ROWS = 1 << 17
-BLOCK_BYTES = 24 << 20
 MEMORY_BYTES = 256 << 20
 
 
@@ -69,10 +66,10 @@ class BlockStore:
         Resident bytes of the process beyond which no further block is kept in memory.
     threads : int
         Threads that may decode Parquet.
-    touched : bool
-        Whether the statistics count the rows in which each categorical or sparse weight occurs.
     numbering : Numbering, optional
-        Numbers the weights as this store meets them; several stores may share one. Excludes ``touched``.
+        Numbers the weights as this store meets them; several stores may share one.
+    moved : callable
+        Called for every block that is encoded or read.
 
     Attributes
     ----------
@@ -99,21 +96,18 @@ class BlockStore:
         cache_bytes: int | None = None,
         memory_limit: int | None = None,
         threads: int = 1,
-        touched: bool = False,
         numbering: Numbering | None = None,
+        moved: Callable[[], None] = lambda: None,
     ):
-        if touched and numbering is not None:
-            raise ValueError("touched counts weights by their position, and a numbering gives them others")
         self._dataset = dataset
         self._encoder = Encoder(dataset.spec, dataset.roles, dtype, numbering)
-        self._seed, self._threads = seed, threads
-        self._batch_rows = block_rows(dataset.spec.layout, np.dtype(dtype))
+        self._encode, self._moved = GroupEncoder(dataset, self._encoder, seed, threads, moved), moved
         self._finish = Finish(dataset.spec.sparse_start)
         self._cache = BlockCache(directory, memory_bytes, cache_bytes, memory_limit)
         self._groups: list[_Group] = []
         self._closed = False
         try:
-            self.statistics: Statistics = self._encode_all(splits, touched)
+            self.statistics: Statistics = self._encode_all(splits)
         except BaseException:
             self.close()
             raise
@@ -147,38 +141,16 @@ class BlockStore:
         self._groups, self._closed = [], True
         self._cache.close()
 
-    def blocks(self, order: EpochOrder | None = None) -> Iterator[Block]:
-        """Yield all rows once, as blocks; a block's arrays are valid until the next block is asked for.
-
-        Parameters
-        ----------
-        order : EpochOrder, optional
-            Without one, blocks and rows come as they were encoded.
-        """
-        units = list(self._units())
-        if order is None:
-            for group, members in units:
-                yield from self._read(group, members)
-            return
-        for i in order.permutation(len(units)):
-            group, members = units[i]
-            firsts = order.first_rows(
-                np.array([kept.rows for kept in members]), *group.splits[0].place, members[0].number
-            )
-            for first, block in zip(firsts, self._read(group, members), strict=True):
-                yield from rotated(block, int(first))
-
     def keyed_blocks(self, order: EpochOrder | None = None) -> Iterator[tuple[tuple[int, ...], Block]]:
-        """Yield each block whole, as it was encoded, with a key that is the same in every epoch; blocks in random order."""
+        """Yield each block with a key that is the same in every epoch; its arrays are valid until the next is asked for.
+
+        ``order`` permutes the blocks; without one they come as they were encoded. Rows stay as they are within a block.
+        """
         units = list(self._units())
         for i in range(len(units)) if order is None else order.permutation(len(units)):
             group, members = units[i]
             for kept, block in zip(members, self._read(group, members), strict=True):
                 yield (*group.splits[0].place, kept.number), block
-
-    def mini_batches(self, order: EpochOrder | None, size: int) -> Iterator[Block]:
-        """Yield mini-batches of ``size`` rows, the last one of what is left; valid until the next is asked for."""
-        yield from mini_batches(self.blocks(order), size)
 
     def relabel(self, mapping: Mapping[Any, float] | None) -> None:
         """Replace labels by what the loss wants, in every block, now and when it is encoded again.
@@ -235,9 +207,9 @@ class BlockStore:
         if self._closed:
             raise ValueError("the store is closed")
 
-    def _encode_all(self, splits: Sequence[Split], touched: bool) -> Statistics:
-        statistics = StatisticsPass(self._dataset.spec, self._encoder.dtype, touched=touched)
-        for members in grouped(splits, self._batch_rows):
+    def _encode_all(self, splits: Sequence[Split]) -> Statistics:
+        statistics = StatisticsPass(self._dataset.spec, self._encoder.dtype)
+        for members in self._encode.groups(splits):
             group = _Group(members, [])
             index, start = members[0].place
             for number, block in enumerate(self._encode(members)):
@@ -246,17 +218,6 @@ class BlockStore:
             self._groups.append(group)
         _give_back()
         return statistics.result(self._encoder.labels)
-
-    def _encode(self, splits: Sequence[Split]) -> Iterator[Block]:
-        """Encode a group: a large split into several blocks, several small splits into one."""
-        shuffle = None if self._seed is None else generator(self._seed, ROWS, *splits[0].place)
-        options = (self._encoder, self._batch_rows, self._threads)
-        if len(splits) == 1:
-            yield from self._dataset.blocks(splits[0], *options, shuffle)
-        else:
-            parts = [block for split in splits for block in self._dataset.blocks(split, *options)]
-            if parts:
-                yield concatenate(parts) if shuffle is None else join_shuffled(parts, shuffle)
 
     def _units(self) -> Iterator[tuple[_Group, list[Kept]]]:
         """What an order permutes: kept blocks one by one; those that were not kept as they come out of their group."""
@@ -276,6 +237,7 @@ class BlockStore:
             _give_back()
             return
         for kept in members:
+            self._moved()
             yield from self._cache.read(kept, partial(self._again, group, kept, self._finish))
 
     def _again(self, group: _Group, kept: Kept, finish: Finish) -> Block:
@@ -292,21 +254,3 @@ class BlockStore:
 def _give_back() -> None:
     """Give the system what decoding has freed: it counts as resident until then, and the next decoding would take it up again."""
     pa.default_memory_pool().release_unused()
-
-
-def block_rows(layout: Layout, dtype: np.dtype) -> int:
-    """Rows of a block: a function of the layout only, so that the same data is cut alike everywhere."""
-    row = layout.dense * dtype.itemsize + layout.codes * 4 + 3 * dtype.itemsize
-    return int(np.clip(BLOCK_BYTES // row, 256, BLOCK_ROWS))
-
-
-def grouped(splits: Sequence[Split], rows: int) -> Iterator[list[Split]]:
-    """Put small neighbouring splits together, up to ``rows`` rows; a larger one stays alone."""
-    group: list[Split] = []
-    for split in splits:
-        if group and sum(member.rows for member in group) + split.rows > rows:
-            yield group
-            group = []
-        group.append(split)
-    if group:
-        yield group

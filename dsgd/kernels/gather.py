@@ -116,12 +116,3 @@ def scatter_sparse(indptr, indices, values, destination, out_indptr, out_indices
             out_indices[target] = indices[k]
             out_values[target] = values[k]
             target += 1
-
-
-@compiled
-def copy_rows(source, rows, out):
-    """Copy the rows with the given numbers: ``out[k] = source[rows[k]]``."""
-    for k in range(len(rows)):
-        i = np.uint64(rows[k])
-        for j in range(source.shape[1]):
-            out[k, j] = source[i, j]

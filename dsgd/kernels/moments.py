@@ -1,4 +1,4 @@
-"""The statistics of a block: means, variances, extremes and row norms, in one pass at the speed of memory.
+"""The statistics of a block: means, variances and row norms, in one pass at the speed of memory.
 
 Sums are taken around the running mean, in the data's own precision over a tile of rows, and tiles are folded in
 float64 by the parallel formula of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for computing
@@ -13,8 +13,8 @@ _TILE = 256
 
 
 @helper
-def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
-    """Add a tile's sums around ``pilot``, its largest absolute values and its rows' squared norms."""
+def _tile_sums(dense, begin, end, weight, pilot, sums, squares, norms):
+    """Add a tile's sums around ``pilot`` and its rows' squared norms."""
     p = dense.shape[1]
     weighted = weight.size > 0
     for i in range(begin, end):
@@ -32,9 +32,7 @@ def _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms):
                 sums[j] += x
                 squares[j] += x * x
         for j in range(p):
-            x = abs(row[j])
-            largest[j] = x if x > largest[j] else largest[j]
-            norm += x * x
+            norm += row[j] * row[j]
         norms[i] = norm
 
 
@@ -49,7 +47,7 @@ def _tile_weight(weight, begin, end):
 
 
 @compiled
-def dense_moments(dense, weight, total, mean, m2, largest, norms, scratch):
+def dense_moments(dense, weight, total, mean, m2, norms, scratch):
     """Fold the rows of a block into running moments; the values must be finite, or the means will not be.
 
     Parameters
@@ -60,8 +58,6 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms, scratch):
         Weight that each column's moments hold so far; updated.
     mean, m2 : ndarray of shape (p,), float64
         Weighted means and sums of squared deviations from them; updated.
-    largest : ndarray of shape (p,), dtype of ``dense``
-        Largest absolute values; updated.
     norms : ndarray of shape (n,), float64
         Squared norms of the rows; written.
     scratch : ndarray of shape (3, p), dtype of ``dense``
@@ -75,7 +71,7 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms, scratch):
         for j in range(p):
             sums[j] = 0
             squares[j] = 0
-        _tile_sums(dense, begin, end, weight, pilot, sums, squares, largest, norms)
+        _tile_sums(dense, begin, end, weight, pilot, sums, squares, norms)
         added = _tile_weight(weight, begin, end)
         if added > 0:
             for j in range(p):
@@ -89,7 +85,7 @@ def dense_moments(dense, weight, total, mean, m2, largest, norms, scratch):
 
 
 @compiled
-def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
+def dense_moments_missing(dense, weight, total, mean, m2, norms):
     """The same where NaN is a missing value: it is left out of every sum, and counts as zero in the norms."""
     n, p = dense.shape
     for i in range(n):
@@ -99,7 +95,6 @@ def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
             x = np.float64(dense[i, j])
             if not np.isnan(x):
                 norm += x * x
-                largest[j] = max(largest[j], abs(dense[i, j]))
                 if w > 0:
                     total[j] += w
                     delta = x - mean[j]
@@ -109,7 +104,7 @@ def dense_moments_missing(dense, weight, total, mean, m2, largest, norms):
 
 
 @compiled
-def sparse_moments(indptr, indices, values, weight, start, sums, squares, largest, norms):
+def sparse_moments(indptr, indices, values, weight, start, sums, squares, norms):
     """Fold compressed rows into per-column sums (around zero, the value of most elements) and add to the rows' norms.
 
     Parameters
@@ -118,7 +113,7 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, larges
     weight : ndarray of shape (n,) or (0,)
     start : int
         Weight index of the first sparse column.
-    sums, squares, largest : ndarray of shape (s,), float64
+    sums, squares : ndarray of shape (s,), float64
     norms : ndarray of shape (n,), float64
     """
     for i in range(len(indptr) - 1):
@@ -127,7 +122,6 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, larges
             x, j = np.float64(values[k]), indices[k] - start
             sums[j] += w * x
             squares[j] += w * x * x
-            largest[j] = max(largest[j], abs(x))
             norms[i] += x * x
 
 
@@ -147,13 +141,6 @@ def scalar_moments(values, weight):
         w = weight[i] if weight.size else 1.0
         m2 += w * (values[i] - mean) ** 2
     return total, mean, m2, low, high
-
-
-@compiled
-def count_touched(indices, counts):
-    """Count how often each weight occurs in ``indices``, an array of shape (m,)."""
-    for index in indices:
-        counts[index] += 1
 
 
 @compiled

@@ -81,10 +81,6 @@ class Share:
         """Number of this rank's training rows."""
         return self._count(self.training()) if self._fraction else self.store.rows
 
-    def validation_rows(self) -> int:
-        """Number of this rank's validation rows."""
-        return self._count(self.validation())
-
     def _count(self, parts: Iterator[tuple[Rows, np.ndarray]]) -> int:
         return sum(int(np.minimum(self.run, len(rows.label) - starts).sum()) for rows, starts in parts)
 

@@ -18,23 +18,23 @@ BLOCK = 4 << 20
 PROGRAM = """
 import json, sys, psutil
 import numpy as np
-import dsgd.data.store
+import dsgd.data.groups
 from dsgd.data import BlockStore, epoch_order, read_parquet
 
-dsgd.data.store.BLOCK_BYTES = int(sys.argv[4])
+dsgd.data.groups.BLOCK_BYTES = int(sys.argv[4])
 folder, scratch, cache = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 dataset = read_parquet(folder, label="y")
 process = psutil.Process()
 resident = lambda: process.memory_info().rss
 
 with BlockStore(dataset, dataset.splits()[:1], scratch, memory_bytes=0, cache_bytes=cache) as store:
-    sum(float(block.dense[::50].sum()) for block in store.blocks(epoch_order(0, 0)))
+    sum(float(block.dense[::50].sum()) for _, block in store.keyed_blocks(epoch_order(0, 0)))
 before, peak, rows = resident(), 0, 0
 with BlockStore(dataset, dataset.splits(), scratch, memory_bytes=0, cache_bytes=cache) as store:
     disk = [store.disk_bytes]
     peak = max(peak, resident())
     for epoch in range(3):
-        for block in store.blocks(epoch_order(0, epoch)):
+        for _, block in store.keyed_blocks(epoch_order(0, epoch)):
             assert np.isfinite(block.dense.sum()) and np.isfinite(block.label.sum())  # touches every page
             rows += block.rows
             peak = max(peak, resident())

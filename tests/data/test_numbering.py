@@ -93,9 +93,9 @@ LEVELS = {
 @pytest.mark.parametrize("again", [False, True])
 def test_blocks_hold_numbers(words, level, again, tmp_path, monkeypatch):
     """As encoded, and when they were renumbered after ranks met; also when a block is made again."""
-    monkeypatch.setattr("dsgd.data.store.BLOCK_ROWS", 300)
+    monkeypatch.setattr("dsgd.data.groups.BLOCK_ROWS", 300)
     with BlockStore(words, words.splits(), str(tmp_path / "plain")) as store:
-        wanted = [block.codes.copy() for block in store.blocks()]
+        wanted = [block.codes.copy() for _, block in store.keyed_blocks()]
     numbering = Numbering(words.spec.layout)
     with BlockStore(words, words.splits(), str(tmp_path / level), numbering=numbering, **LEVELS[level]) as store:
         positions = numbering.positions
@@ -112,14 +112,9 @@ def test_blocks_hold_numbers(words, level, again, tmp_path, monkeypatch):
                 path.unlink()
         store.relabel({0: -1.0, 1: 1.0})
         for _ in range(2):
-            found = [positions[block.codes] for block in store.blocks()]
+            found = [positions[block.codes] for _, block in store.keyed_blocks()]
             assert len(found) > 2
             np.testing.assert_array_equal(np.concatenate(found), np.concatenate(wanted))
-
-
-def test_counts_by_position_and_numbers_exclude_each_other(words, tmp_path):
-    with pytest.raises(ValueError, match="touched"):
-        BlockStore(words, words.splits(), str(tmp_path), touched=True, numbering=Numbering(words.spec.layout))
 
 
 def test_of_a_long_dictionary_only_what_rows_use_is_numbered(tmp_path):
@@ -129,5 +124,5 @@ def test_of_a_long_dictionary_only_what_rows_use_is_numbered(tmp_path):
     dataset = as_dataset(table, "y")
     numbering = Numbering(dataset.spec.layout)
     with open_store(dataset, dataset.splits(), str(tmp_path), numbering=numbering) as store:
-        codes = np.concatenate([block.codes for block in store.blocks()])
+        codes = np.concatenate([block.codes for _, block in store.keyed_blocks()])
     assert len(numbering.codes) == len(np.unique(codes)) == 22

@@ -1,6 +1,7 @@
 """Stores: every row once an epoch, at every level of the cache, in an order that only the seed decides."""
 
 import os
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from dsgd.data import BlockStore, MemoryStore, as_dataset, assign, epoch_order, merge_all, open_store, read_parquet
+from dsgd.data import BlockStore, MemoryStore, as_dataset, assign, epoch_order, merge, open_store, read_parquet
+from dsgd.data.groups import grouped
 from dsgd.data.order import concatenate
-from dsgd.data.store import grouped
 from dsgd.errors import ConfigError, DataError
 
 from ..reference.vectors import spark_vectors
@@ -43,6 +44,11 @@ def store(request, numbered, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def blocks(store, order=None):
+    """The blocks of an epoch without their keys."""
+    return (block for _, block in store.keyed_blocks(order))
+
+
 def collect(blocks):
     """The numbers, codes and labels of all rows, in the order in which they come."""
     parts = [(block.dense[:, 0].copy(), block.codes[:, 0].copy(), block.label.copy()) for block in blocks]
@@ -60,7 +66,7 @@ def test_every_row_once_and_in_one_piece(store):
     assert (store.rows, len(store)) == (ROWS + 2000, 4)
     seen = []
     for epoch in range(2):
-        numbers, codes, labels = collect(store.blocks(epoch_order(1, epoch)))
+        numbers, codes, labels = collect(blocks(store, epoch_order(1, epoch)))
         np.testing.assert_array_equal(np.sort(numbers), np.arange(ROWS + 2000))
         np.testing.assert_array_equal(labels, numbers % 3)
         assert len(set(zip((numbers % 50).tolist(), codes.tolist(), strict=True))) == 50
@@ -72,16 +78,9 @@ def test_every_row_once_and_in_one_piece(store):
 
 def test_the_order_does_not_depend_on_where_blocks_are_kept(store, numbered, tmp_path_factory):
     with BlockStore(numbered, numbered.splits(), str(tmp_path_factory.mktemp("other")), dtype=np.float64) as other:
-        for mine, theirs in zip(collect(store.blocks()), collect(other.blocks()), strict=True):
+        for mine, theirs in zip(collect(blocks(store)), collect(blocks(other)), strict=True):
             np.testing.assert_array_equal(np.sort(mine), np.sort(theirs))
         assert store.statistics.to_bytes() == other.statistics.to_bytes()
-
-
-def test_mini_batches_have_the_size_that_was_asked_for(store):
-    sizes = []
-    numbers, _, _ = collect(sizes.append(b.rows) or b for b in store.mini_batches(epoch_order(0, 0), 7000))
-    assert sizes == [7000] * 43 + [1000]
-    np.testing.assert_array_equal(numbers, collect(store.blocks(epoch_order(0, 0)))[0])
 
 
 def test_labels_are_mapped_once_and_for_all(store):
@@ -89,7 +88,7 @@ def test_labels_are_mapped_once_and_for_all(store):
         store.relabel({0: -1, 1: 1})
     store.relabel({0: 5, 1: 6, 2: 7})
     for _ in range(2):
-        numbers, _, labels = collect(store.blocks(epoch_order(0, 0)))
+        numbers, _, labels = collect(blocks(store, epoch_order(0, 0)))
         np.testing.assert_array_equal(labels, numbers % 3 + 5)
     with pytest.raises(DataError, match="mapped already"):
         store.relabel({5: 0, 6: 1, 7: 2})
@@ -98,16 +97,16 @@ def test_labels_are_mapped_once_and_for_all(store):
 def test_nothing_grows_with_epochs(store):
     before = store.disk_bytes
     for epoch in range(3):
-        collect(store.blocks(epoch_order(0, epoch)))
+        collect(blocks(store, epoch_order(0, epoch)))
     assert store.disk_bytes == before
 
 
 def test_statistics_of_ranks_merge_to_those_of_the_whole(numbered, tmp_path):
-    payloads = []
+    found = []
     for share in assign(numbered.splits(), 3):
         with BlockStore(numbered, share, str(tmp_path), dtype=np.float64) as store:
-            payloads.append(store.statistics.to_bytes())
-    merged = merge_all(payloads)
+            found.append(store.statistics)
+    merged = reduce(merge, found)
     numbers = np.arange(ROWS + 2000)
     assert merged.rows == ROWS + 2000
     np.testing.assert_allclose([merged.mean[0], merged.variance[0]], [numbers.mean(), numbers.var()], rtol=1e-12)
@@ -118,11 +117,11 @@ def test_statistics_of_ranks_merge_to_those_of_the_whole(numbered, tmp_path):
 def test_a_lost_file_is_made_again(numbered, tmp_path):
     with BlockStore(numbered, numbered.splits(), str(tmp_path), dtype=np.float64, memory_bytes=0) as store:
         store.relabel({0: -1, 1: 0, 2: 1})
-        before = collect(store.blocks())
+        before = collect(blocks(store))
         (folder,) = tmp_path.iterdir()
         files = sorted(folder.iterdir())
         files[1].unlink()
-        after = collect(store.blocks())
+        after = collect(blocks(store))
         assert sorted(folder.iterdir()) == files
     for mine, theirs in zip(before, after, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -134,7 +133,7 @@ def test_a_damaged_file_is_noticed(numbered, tmp_path):
         victim = sorted(folder.iterdir())[0]
         victim.write_bytes(victim.read_bytes()[:5000])
         with pytest.raises(DataError, match="cut short"):
-            collect(store.blocks())
+            collect(blocks(store))
 
 
 def test_nothing_is_left_behind_by_an_encoding_that_fails(tmp_path):
@@ -158,14 +157,14 @@ def test_a_disk_that_cannot_be_written(numbered, tmp_path, monkeypatch):
 
 def test_a_rank_without_rows(numbered, tmp_path):
     with BlockStore(numbered, [], str(tmp_path)) as store:
-        assert (store.rows, len(store), list(store.blocks(epoch_order(0, 0)))) == (0, 0, [])
+        assert (store.rows, len(store), list(blocks(store, epoch_order(0, 0)))) == (0, 0, [])
         store.relabel({0: -1, 1: 1})
-        assert merge_all([store.statistics.to_bytes()] * 2).rows == 0
+        assert merge(store.statistics, store.statistics).rows == 0
 
 
 def test_stored_order_is_the_order_of_the_source(numbered, tmp_path):
     with BlockStore(numbered, numbered.splits(), str(tmp_path), seed=None, memory_bytes=0) as store:
-        numbers, _, _ = collect(store.blocks())
+        numbers, _, _ = collect(blocks(store))
     np.testing.assert_array_equal(numbers, np.arange(ROWS + 2000))
 
 
@@ -183,7 +182,7 @@ def test_classes_of_text_and_missing_numbers(tmp_path):
             np.testing.assert_allclose(statistics.imputed().norm_sum, (filled**2).sum())
             store.relabel({"no": -1, "yes": 1})
             store.impute(statistics.mean)
-            block = concatenate(list(store.blocks()))
+            block = concatenate(list(blocks(store)))
             found = sorted(zip(block.dense[:, 0].tolist(), block.label.tolist(), strict=True))
             assert found == sorted(zip(filled.tolist(), [-1, 1, -1, -1, 1, -1], strict=True))
             with pytest.raises(DataError, match="mapped already"):
@@ -214,7 +213,7 @@ def test_columns_are_rescaled_wherever_blocks_are_kept(level, lost, tmp_path):
                 file.unlink()
         store.rescale(shift, factors)
         for _ in range(2):
-            block = concatenate(list(store.blocks()))
+            block = concatenate(list(blocks(store)))
             order = block.label.astype(int)
             np.testing.assert_array_equal(block.dense, (x - shift)[order])
             csr = scipy.sparse.csr_array(
@@ -234,7 +233,7 @@ def test_a_matrix_of_the_user_is_not_changed_when_it_is_rescaled(matrix, tmp_pat
     shift, factors = np.full(dataset.spec.layout.dense, 2, np.float32), np.full(40, 3, np.float32)
     with open_store(dataset, dataset.splits(), str(tmp_path)) as store:
         store.rescale(shift, factors if scipy.sparse.issparse(X) else factors[:0])
-        (block,) = store.blocks()
+        (block,) = blocks(store)
         expected = before * 3 if scipy.sparse.issparse(X) else before - 2
         np.testing.assert_array_equal(as_dense(block, 40), expected)
         with pytest.raises(ValueError, match="rescaled already"):
@@ -244,14 +243,6 @@ def test_a_matrix_of_the_user_is_not_changed_when_it_is_rescaled(matrix, tmp_pat
 
 def as_dense_matrix(X):
     return X.toarray() if scipy.sparse.issparse(X) else X
-
-
-def test_touched_weights_are_counted_when_asked(numbered, tmp_path):
-    with BlockStore(numbered, numbered.splits(), str(tmp_path), touched=True) as store:
-        touched = store.statistics.touched
-        assert (touched.shape, touched.sum()) == ((257,), ROWS + 2000)
-        _, codes, _ = collect(store.blocks())
-    np.testing.assert_array_equal(touched, np.bincount(codes, minlength=257))
 
 
 def test_small_splits_share_a_block(numbered):
@@ -274,46 +265,29 @@ def as_dense(block, width):
     return scipy.sparse.csr_array((block.values, block.indices, block.indptr), (block.rows, width)).toarray()
 
 
-def test_matrices_are_wrapped_and_shuffled_on_the_fly(matrix, tmp_path):
+def test_matrices_are_wrapped(matrix, tmp_path):
     X, y = matrix
     dataset = as_dataset(X, y, sample_weight=y + 1)
     store = open_store(dataset, dataset.splits(), str(tmp_path))
     assert isinstance(store, MemoryStore)
-    (whole,) = store.blocks()
+    (whole,) = blocks(store)
     assert np.shares_memory(whole.label, y)
     assert np.shares_memory(whole.values if scipy.sparse.issparse(X) else whole.dense, getattr(X, "data", X))
-    dense = X.toarray() if scipy.sparse.issparse(X) else X
-    orders = []
-    for epoch in range(2):
-        rows = []
-        for block in store.blocks(epoch_order(0, epoch)):
-            numbers = block.label.astype(int)
-            np.testing.assert_array_equal(as_dense(block, 40), dense[numbers])
-            np.testing.assert_array_equal(block.weight, numbers + 1)
-            rows.append(numbers)
-        orders.append(np.concatenate(rows))
-        np.testing.assert_array_equal(np.sort(orders[-1]), np.arange(5000))
-    assert not np.array_equal(*orders)
-    assert [b.rows for b in store.mini_batches(epoch_order(0, 0), 999)] == [999] * 5 + [5]
+    dense = as_dense_matrix(X)
+    (again,) = blocks(store, epoch_order(0, 1))
+    np.testing.assert_array_equal(as_dense(again, 40), dense)
+    np.testing.assert_array_equal(again.weight, y + 1)
     statistics = store.statistics
     weight = y.astype(float) + 1
     mean = weight @ dense / weight.sum()
-    found = statistics.sparse_mean if scipy.sparse.issparse(X) else statistics.mean
     variance = statistics.sparse_variance if scipy.sparse.issparse(X) else statistics.variance
-    np.testing.assert_allclose(found, mean, rtol=1e-5)
     np.testing.assert_allclose(variance, weight @ (dense - mean) ** 2 / weight.sum(), rtol=1e-4)
+    if not scipy.sparse.issparse(X):
+        np.testing.assert_allclose(statistics.mean, mean, rtol=1e-5)
     store.close()
     with pytest.raises(ValueError, match="closed"):
-        list(store.blocks())
+        list(blocks(store))
     assert os.listdir(tmp_path) == []
-
-
-def test_sorted_labels_do_no_harm_to_mini_batches():
-    y = np.repeat([0.0, 1.0], 50_000).astype(np.float32)
-    dataset = as_dataset(np.zeros((100_000, 4), np.float32), y)
-    with MemoryStore(dataset, dataset.splits()) as store:
-        shares = [batch.label.mean() for batch in store.mini_batches(epoch_order(0, 0), 1024)]
-    assert 0.2 < min(shares) < max(shares) < 0.8
 
 
 def test_several_ranges_of_a_matrix(matrix):
@@ -321,10 +295,10 @@ def test_several_ranges_of_a_matrix(matrix):
     dataset = as_dataset(X, y)
     first, second, third = dataset.splits()[0].cut(3)
     with MemoryStore(dataset, [first, third]) as store:
-        (block,) = store.blocks()
+        (block,) = blocks(store)
         np.testing.assert_array_equal(block.label, np.delete(y, np.arange(second.start, third.start)))
     with MemoryStore(dataset, []) as store:
-        assert (store.rows, list(store.blocks(epoch_order(0, 0)))) == (0, [])
+        assert (store.rows, list(blocks(store, epoch_order(0, 0)))) == (0, [])
 
 
 def test_what_a_matrix_must_not_hold(matrix):

@@ -26,7 +26,7 @@ ROOM = 84 << 20
 # is that of the process as a whole: what it has by then, and room to work in.
 PROGRAM = """
 import json, sys, threading, time
-import dsgd.data.store
+import dsgd.data.groups
 from dsgd.data import read_parquet
 from dsgd.data.memory import resident
 from dsgd.train.config import FitConfig
@@ -34,7 +34,7 @@ from dsgd.train.fit import fit
 from dsgd.train.local import LocalEngine
 
 folder, first, held_out, block, room, options = sys.argv[1:]
-dsgd.data.store.BLOCK_BYTES = int(block)
+dsgd.data.groups.BLOCK_BYTES = int(block)
 options = {"task": "classification", "max_iter": 1} | json.loads(options)
 validation = read_parquet(held_out, label="y") if options["early_stopping"] else None
 peak, done = 0, threading.Event()

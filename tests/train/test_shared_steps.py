@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsgd import read_parquet
-from dsgd.data import store
+from dsgd.data import groups
 from dsgd.train import shared_steps, stepwise
 from dsgd.train.batches import batches, cuts
 from dsgd.train.config import FitConfig
@@ -25,7 +25,7 @@ BLOCK = 41
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Fits rows that lie in many small blocks, whose ends are not those of mini-batches."""
-    monkeypatch.setattr(store, "BLOCK_ROWS", BLOCK)
+    monkeypatch.setattr(groups, "BLOCK_ROWS", BLOCK)
 
     def run(kind: str, n_workers: int, **config):
         X, y = data(kind)
