@@ -81,7 +81,7 @@ class LinearModel:
         return cls(**fields)
 
     def trained(self, state: dict[str, Any] | None = None) -> TrainedLinear:
-        """Return the model as the start of another fit, with its :class:`TrainedLinear` ``state`` if there is one."""
+        """Return the model as the start of another fit; ``state`` is the optimiser's, as in :class:`TrainedLinear`."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return TrainedLinear(**fields, state=dict(state or {}))
 
