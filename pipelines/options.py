@@ -1,4 +1,4 @@
-"""How the command line writes what Python writes as objects: columns, crosses, row filters, whole numbers or a word.
+"""How the command line writes what Python writes as objects: columns, crosses, row filters, sizes, numbers or a word.
 
 In: strings from the shell; out: the values that ``dsgd.read_parquet`` and the estimators take. A string that cannot be
 read is a usage error of click, which names the option and shows what was expected.
@@ -80,6 +80,21 @@ class PortRange(click.ParamType):
         if match is None:
             self.fail(f"expected the first and the last port, like 4000-4100, not {value!r}", param, ctx)
         return int(match[1]), int(match[2])
+
+
+class ByteSize(click.ParamType):
+    """``800MB`` or ``2GiB`` as a number of bytes."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not isinstance(value, str):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", value, re.IGNORECASE)
+        if match is None:
+            self.fail(f"expected a number of bytes, like 800MB or 2GiB, not {value!r}", param, ctx)
+        power = " KMGT".index(match[2].upper() or " ")
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 class IntegerOr(click.ParamType):

@@ -39,6 +39,8 @@ def epochs_bar(epochs: int | None) -> Iterator[Report]:
         def show(record: dict[str, Any]) -> None:
             if "epoch" in record:
                 objective = f"objective {record['objective']:.5f}" if "objective" in record else ""
+                if record.get("validation") is not None:
+                    objective += f", validation {record['validation']:.5f}"
                 progress.update(bar, total=epochs, completed=record["epoch"], description="epoch", objective=objective)
 
         yield show

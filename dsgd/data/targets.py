@@ -66,7 +66,9 @@ def label_map(mapping: Mapping[Any, float], labels: LabelStatistics, codes: Labe
     raw: np.ndarray
     names: list[Any]
     wanted: dict[Any, float]
-    if labels.kind == "string":
+    if not labels.kind:  # this worker has no rows
+        raw, names, wanted = np.zeros(0), [], {}
+    elif labels.kind == "string":
         raw, names = np.arange(len(codes.values)), codes.values
         wanted = {str(key): value for key, value in mapping.items()}
     else:

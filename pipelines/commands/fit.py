@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from ..jobs import ROLES
-from ..options import ColumnList, Cross, FloatOr, IntegerOr, PortRange
-from .common import debug, filters, force, given, stacked
+from ..options import ByteSize, ColumnList, Cross, FloatOr, IntegerOr, PortRange
+from .common import debug, filters, force, given, stacked, validation, validation_filters
 
 LOSSES = (
     "log_loss",
@@ -47,6 +47,8 @@ engine_options = stacked(
     click.option("--interface", help="Network interface, or address, at which they listen."),
     click.option("--deadline", type=float, metavar="SECONDS", help="Silence after which a rank counts as lost."),
     click.option("--spark-master", metavar="URL", help="spark://... or sc://...; else this machine."),
+    click.option("--memory-limit", type=ByteSize(), help="Resident memory that a worker may use, like 800MB."),
+    click.option("--cache-bytes", type=ByteSize(), help="Disk that a worker may use for encoded rows, like 20GB."),
 )
 mode_options = stacked(
     click.option("--mode", type=click.Choice(["sync"]), help="How the work is spread."),
@@ -68,6 +70,12 @@ model_options = stacked(
     click.option("--epochs", "max_iter", type=click.IntRange(1), help="Passes over the rows, at most."),
     click.option("--batch-size", type=IntegerOr("auto"), help="Rows of a mini-batch, all ranks together."),
     click.option("--tol", type=float, help="Stop when the objective improves by less, relatively."),
+    click.option(
+        "--early-stopping",
+        is_flag=True,
+        default=None,
+        help="Stop when the loss of validation rows falls no more; of a tenth of DATA if none are given.",
+    ),
     click.option("--seed", "random_state", type=click.IntRange(0), default=0, show_default=True),
     click.option(
         "--standardize/--no-standardize",
@@ -80,7 +88,8 @@ model_options = stacked(
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")
 MODE = ("topology", "local_steps", "compression")
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
-OTHER = ("random_state", "standardize", "port_range", "interface", "deadline")
+OTHER = ("early_stopping", "random_state", "standardize", "port_range", "interface", "deadline")
+OTHER += ("memory_limit", "cache_bytes")
 
 
 @click.command(name="fit")
@@ -89,12 +98,16 @@ OTHER = ("random_state", "standardize", "port_range", "interface", "deadline")
 @model_options
 @engine_options
 @mode_options
-@click.option("--validation", metavar="PATH", help="Parquet files on which the loss is measured after each epoch.")
+@validation
+@validation_filters
 @click.option("--out", required=True, help="Directory for the model; or a URI that pyarrow can open.")
 @force
 @debug
-def command(data: str, out: str, force: bool, validation: str | None, **options: Any) -> None:
-    """Train a model on the Parquet files at DATA: a file, a directory, a glob or a URI."""
+def command(data: str, out: str, force: bool, **options: Any) -> None:
+    """Train a model on the Parquet files at DATA: a file, a directory, a glob or a URI.
+
+    Validation rows, of --validation or --validation-filter, stop the fit early, and the best epoch is what is saved.
+    """
     from dsgd import read_parquet
     from dsgd.errors import in_words_of
 
@@ -105,7 +118,11 @@ def command(data: str, out: str, force: bool, validation: str | None, **options:
     check_model(out, force)
     columns = given({name: options[name] for name in DATA})
     dataset = read_parquet(data, **columns, filters=list(options["filters"]) or None)
-    held_out = None if validation is None else read_parquet(validation, **columns)
+    held_out = None
+    if options["validation"] or options["validation_filters"]:
+        rows = list(options["validation_filters"]) or None
+        held_out = read_parquet(options["validation"] or data, **columns, filters=rows)
+        options["early_stopping"] = True
     parameters = given({name: options[name] for name in (*MODEL, *OTHER)} | {"n_workers": options["workers"]})
     engine, task, mode = options["engine"], options["task"], _mode(options)
     place = {"workers": options["workers"], "address": _address(options)}

@@ -121,12 +121,32 @@ def test_interactions_and_modes(data, tmp_path):
     assert found["columns"][-1]["name"] == "city x month"
 
 
-def test_a_validation_set(data, tmp_path):
+@pytest.mark.parametrize("words", [("--validation", "month=4"), ("--validation-filter", "month == 4")])
+def test_a_validation_set_stops_the_fit_and_the_best_epoch_is_saved(data, tmp_path, words):
     out = tmp_path / "validated"
-    succeed("fit", data, *FIT, "--filter", "month < 4", "--validation", f"{data}/month=4", "--out", out)
-    history = json.loads((out / "model.json").read_text())["fit"]["history"]
-    found = json.loads(succeed("evaluate", out, f"{data}/month=4", "--json").stdout)
-    assert history[-1]["validation"] == pytest.approx(found["log_loss"], rel=1e-4)
+    option, value = words
+    place = f"{data}/{value}" if option == "--validation" else value
+    rule = ("--optimizer", "adagrad", "--eta0", "1", "--epochs", "200", "--alpha", "0")
+    succeed("fit", data, *FIT, *rule, "--filter", "month < 4", option, place, "--out", out)
+    losses = [epoch["validation"] for epoch in json.loads((out / "model.json").read_text())["fit"]["history"]]
+    found = json.loads(succeed("evaluate", out, data, "--filter", "month == 4", "--json").stdout)
+    assert len(losses) < 200
+    assert min(losses) == pytest.approx(found["log_loss"], rel=1e-4)
+
+
+def test_validation_rows_have_filters_of_their_own(data, tmp_path):
+    words = ("--filter", "month < 4", "--validation", data, "--validation-filter", "month == 4", "--epochs", "2")
+    succeed("fit", data, *FIT, *words, "--out", tmp_path / "m")
+    message = fail("fit", data, *FIT, "--validation-filter", "month == 99", "--out", tmp_path / "n")
+    assert "no validation rows" in message
+    assert not (tmp_path / "n").exists()
+
+
+def test_limits_in_words(data, tmp_path):
+    out = tmp_path / "small"
+    succeed("fit", data, *FIT, "--early-stopping", "--memory-limit", "2GB", "--cache-bytes", "100MB", "--out", out)
+    assert json.loads((out / "model.json").read_text())["fit"]["history"][0]["validation"] > 0
+    assert "--memory-limit must be" in fail("fit", data, *FIT, "--memory-limit", "0", "--out", tmp_path / "n")
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), *((name, "--help") for name in COMMANDS)])

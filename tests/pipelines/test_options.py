@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from pipelines.options import ColumnList, Cross, FloatOr, IntegerOr, RowFilter
+from pipelines.options import ByteSize, ColumnList, Cross, FloatOr, IntegerOr, RowFilter
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def test_filters(text, value):
         (IntegerOr("epoch"), "0", "an integer >= 1 or 'epoch'"),
         (IntegerOr("epoch"), "ever", "an integer >= 1 or 'epoch'"),
         (FloatOr("auto"), "little", "a number or 'auto'"),
+        (ByteSize(), "much", "like 800MB"),
+        (ByteSize(), "-1GB", "like 800MB"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_an_example(kind, text, expected):
@@ -50,3 +52,10 @@ def test_what_can_be_read():
     assert IntegerOr("epoch")("8") == 8
     assert FloatOr("auto")("auto") == "auto"
     assert FloatOr("auto")("1e-4") == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("512", 512), ("800MB", 800_000_000), ("2GiB", 2 << 30), ("1.5 kB", 1500), ("1t", 10**12)]
+)
+def test_sizes(text, value):
+    assert ByteSize()(text) == value

@@ -1,9 +1,12 @@
 """An epoch is an epoch, stopping keeps its word, and the average is steadier than the last iterate."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import sparse
 
+from dsgd import SGDClassifier, read_parquet
 from dsgd.errors import DataError
 from dsgd.train.modes import Sync
 
@@ -139,3 +142,23 @@ def test_averaging_begins_after_so_many_rows():
     assert [a["objective"] == b["objective"] for a, b in zip(late.history, plain.history, strict=True)] == [
         True, True, True, False,
     ]  # fmt: skip
+
+
+@pytest.fixture
+def named(tmp_path):
+    """A reader of two files with classes that are text, by filters."""
+    for part in range(2):
+        rows = {"x": np.arange(40.0) + 40 * part, "y": np.array(["no", "yes"] * 20)}
+        pq.write_table(pa.table(rows), tmp_path / f"{part}.parquet")
+    return lambda *filters: read_parquet(str(tmp_path), label="y", filters=list(filters) or None)
+
+
+def test_a_validation_set_without_rows_is_refused(named):
+    with pytest.raises(DataError, match="validation set is empty"):
+        SGDClassifier(early_stopping=True).fit(named(), validation=named(("x", ">", 100)))
+
+
+def test_rows_with_names_of_classes_on_one_rank_only(named):
+    model = SGDClassifier(n_workers=2, max_iter=3).fit(named(("x", "<", 30)), validation=named(("x", ">", 50)))
+    assert model.classes_.tolist() == ["no", "yes"]
+    assert all(record["validation"] is not None for record in model.model_.history)
