@@ -81,8 +81,9 @@ class Progress:
         held_out = self._validate(params)
         if self._config.early_stopping and held_out is None:
             raise DataError(
-                f"early_stopping has no validation rows: validation_fraction={self._config.validation_fraction} of "
-                f"{self._rows} training rows leaves none (or none with a weight); give more rows, or a validation set"
+                "early_stopping has no validation rows, or none with a weight: the validation set is empty, or "
+                f"validation_fraction={self._config.validation_fraction} of {self._rows} training rows leaves none; give more "
+                "rows, or another validation set"
             )
         record = {
             "epoch": len(self.history) + 1,
