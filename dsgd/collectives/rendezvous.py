@@ -2,6 +2,13 @@
 
 Every rank listens before the all-gather, because afterwards there is no second one to say where. What it publishes is
 small and public: address, machine and settings; the keys came inside the engine's task.
+
+Examples
+--------
+>>> from types import SimpleNamespace
+>>> alone = SimpleNamespace(rank=0, size=1, host="127.0.0.1", machine="m", scratch="/tmp", allgather=lambda b: [b])
+>>> connect(alone).allgather(b"x")
+[b'x']
 """
 
 import json
@@ -91,37 +98,37 @@ def connect(
         When keys are missing, no port is free, or the ranks were given different settings.
     WorkerLost
         When a peer cannot be reached within the deadline.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> alone = SimpleNamespace(rank=0, size=1, host="127.0.0.1", machine="m", scratch="/tmp", allgather=lambda b: [b])
-    >>> connect(alone).allgather(b"x")
-    [b'x']
     """
-    if topology not in _TOPOLOGIES:
-        raise ConfigError(f"topology must be 'ring' or 'tree' here, not {topology!r}")
-    if not deadline > 0:
-        raise ConfigError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    _check_arguments(topology, deadline)
     if context.size == 1:
         return SingleProcess()
     if keys is None:
-        raise ConfigError(
-            "ranks need the keys of their fit: make FitKeys.generate() in the driver and ship it with the task"
-        )
+        raise ConfigError("ranks need the keys of their fit: FitKeys.generate() in the driver, shipped with the task")
     security = Security(keys, encrypt)
     host = interface or context.host
     channel = Channel(context.rank, security, host=host, port_range=port_range, deadline=deadline, attempt=attempt)
     try:
-        settings = [topology, max_bytes, encrypt, keys.fit, attempt]
-        machine = f"{context.machine}/{memory_identity()}"
-        card = _Card(channel.address, machine, secrets.token_hex(8), settings)
-        cards = [_Card(**json.loads(other)) for other in context.allgather(json.dumps(asdict(card)).encode())]
-        _check_settings(cards)
+        cards = _exchange(context, channel, [topology, max_bytes, encrypt, keys.fit, attempt])
         return _assemble(context, channel, cards, topology, max_bytes, deadline)
     except BaseException:
         channel.close()
         raise
+
+
+def _check_arguments(topology: str, deadline: float) -> None:
+    if topology not in _TOPOLOGIES:
+        raise ConfigError(f"topology must be 'ring' or 'tree' here, not {topology!r}")
+    if not deadline > 0:
+        raise ConfigError(f"deadline must be a positive number of seconds, not {deadline!r}")
+
+
+def _exchange(context: Context, channel: Channel, settings: list) -> list[_Card]:
+    """Every rank's card, by the one all-gather that there is."""
+    machine = f"{context.machine}/{memory_identity()}"
+    card = _Card(channel.address, machine, secrets.token_hex(8), settings)
+    cards = [_Card(**json.loads(other)) for other in context.allgather(json.dumps(asdict(card)).encode())]
+    _check_settings(cards)
+    return cards
 
 
 def _check_settings(cards: list[_Card]) -> None:
