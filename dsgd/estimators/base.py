@@ -55,7 +55,7 @@ class LinearSGD(Fitted):
         ConfigError, DataError, WorkerLost
         """
         initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
-        return self._train(X, y, sample_weight, offset, validation, initial=initial, dtype=self.dtype)
+        return self._train(X, y, sample_weight, offset, validation, initial, self.dtype)
 
     def _partial_fit(self, X, y, sample_weight, offset, classes=None):
         self._refuse_in_parts()
@@ -66,7 +66,8 @@ class LinearSGD(Fitted):
         if self.optimizer == "auto":
             # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
             once["optimizer"] = "adagrad"
-        return self._train(X, y, sample_weight, offset, None, initial=initial, dtype=dtype, classes=classes, **once)
+        seen = 0.0 if initial is None else initial.state.get("weight", 0.0)
+        return self._train(X, y, sample_weight, offset, None, initial, dtype, classes=classes, seen=seen, **once)
 
     def _refuse_in_parts(self) -> None:
         """Raise ConfigError for what needs to know all rows, or the end of the fit, which ``partial_fit`` does not."""
@@ -80,7 +81,7 @@ class LinearSGD(Fitted):
                 f"class_weight={self.class_weight!r} needs all rows, and partial_fit sees a part; give a dict of weights"
             )
 
-    def _train(self, X, y, sample_weight, offset, validation, *, initial, dtype, classes=None, **more):
+    def _train(self, X, y, sample_weight, offset, validation, initial, dtype, *, classes=None, seen=0.0, **more):
         # Before the engine is opened or any data touched, either of which may take long.
         config = configuration(
             self._task,
@@ -100,10 +101,12 @@ class LinearSGD(Fitted):
                 validation=self._validation_data(engine, validation),
                 initial=initial,
                 classes=classes,
+                seen=seen,
                 on_report=self._reporter(),
             )
         self.model_ = LinearModel.of(trained)
-        self._state = trained.state if self.warm_start or getattr(self, "_keep_state", False) else {}
+        kept = self.warm_start or getattr(self, "_keep_state", False)
+        self._state = trained.state if kept else {"weight": trained.state["weight"]}
         return self
 
     def _trained(self) -> TrainedLinear:

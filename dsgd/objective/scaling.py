@@ -33,28 +33,40 @@ class Scaling:
         What the kernels then subtract from the dense part, and multiply it by; the scale of a constant column is 0.
     sparse : ndarray of shape (s,)
         What sparse values are multiplied by where blocks are kept; 0 for a constant column.
+    constant : ndarray of shape (s,)
+        The value of a sparse column that is constant (zero, most likely); 0 for all others.
     """
 
     shift: np.ndarray
     center: np.ndarray
     scale: np.ndarray
     sparse: np.ndarray
+    constant: np.ndarray
 
     def frame(self, crosses: Crosses) -> Frame:
         """What the kernels need to know of it, and the interactions."""
         return Frame(self.center, self.scale, crosses.columns, crosses.start, crosses.mask)
 
-    def original(self, params: np.ndarray, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (k, d) and intercepts (k,) for the data as given, from the flat vector on the standardised scale."""
+    def original(
+        self, params: np.ndarray, outputs: int, before: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients (k, d) and intercepts (k,) for the data as given, from the flat vector on the standardised scale.
+
+        ``before`` are the coefficients (k, d) of the model that the fit went on from: data in which a column is constant says
+        nothing of its weight, which stays.
+        """
         matrix = params.reshape(-1, outputs).astype(np.float64)
         coef, intercept = matrix[:-1], matrix[-1]
         for columns, scale, origin in self._parts(len(coef)):
             coef[columns] *= scale[:, None]
+            if before is not None:
+                idle = scale == 0
+                coef[columns][idle] = before.T[columns][idle]
             intercept -= origin @ coef[columns]
         return np.ascontiguousarray(coef.T, params.dtype), intercept.astype(params.dtype)
 
     def standardised(self, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`original`; weights of constant columns, which have no deviation to go by, become zero."""
+        """The inverse of :meth:`original`; what constant columns add to the scores goes into the intercept."""
         matrix = np.concatenate([coef.T, intercept[None, :]]).astype(np.float64)
         for columns, scale, origin in self._parts(len(matrix) - 1):
             part, scale = matrix[columns], scale[:, None]
@@ -81,13 +93,13 @@ class Scaling:
             yield slice(0, self.scale.size), self.scale.astype(np.float64), self._origin()
         if self.sparse.size:
             columns = slice(weights - self.sparse.size, weights)
-            yield columns, self.sparse.astype(np.float64), np.zeros(self.sparse.size)
+            yield columns, self.sparse.astype(np.float64), self.constant.astype(np.float64)
 
 
 def no_scaling(dtype: np.dtype) -> Scaling:
     """The scaling that leaves all columns as they are."""
     nothing = np.zeros(0, dtype)
-    return Scaling(nothing, nothing, nothing, nothing)
+    return Scaling(nothing, nothing, nothing, nothing, nothing)
 
 
 def make_scaling(statistics: Statistics, dtype: np.dtype, centred: bool) -> Scaling:
@@ -98,14 +110,16 @@ def make_scaling(statistics: Statistics, dtype: np.dtype, centred: bool) -> Scal
     mean, deviation = statistics.mean, np.sqrt(statistics.variance)
     varies = deviation > _CONSTANT * np.maximum(np.abs(mean), 1e-30)
     if not centred:
-        mean = np.zeros_like(mean)
+        mean = np.where(varies, 0.0, mean)  # what a constant column adds to the scores is no matter of an intercept
     far = varies & (np.abs(mean) * np.finfo(dtype).eps > _LOST * deviation)
     shift = np.where(far, mean, 0.0).astype(dtype)
+    sparse_varies = _sparse_varies(statistics)
     return Scaling(
         shift=shift if far.any() else shift[:0],
         center=(mean - shift).astype(dtype),
         scale=_inverse(deviation, varies).astype(dtype),
-        sparse=_inverse(np.sqrt(statistics.sparse_variance), _sparse_varies(statistics)).astype(dtype),
+        sparse=_inverse(np.sqrt(statistics.sparse_variance), sparse_varies).astype(dtype),
+        constant=np.where(sparse_varies, 0.0, statistics.sparse_mean).astype(dtype),
     )
 
 

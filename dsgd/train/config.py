@@ -156,7 +156,8 @@ class TrainedLinear:
     converged : bool
         Whether the stopping rule ended the fit, rather than ``max_iter``.
     state : dict
-        What a later fit needs to go on where this one stopped: ``params`` and the optimiser's arrays.
+        What a later fit needs to go on where this one stopped: the optimiser's arrays ``first`` and ``second``, its ``rule``
+        and ``step``, and the ``weight`` of the rows that the model has seen.
     """
 
     coef: np.ndarray

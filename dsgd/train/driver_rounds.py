@@ -19,23 +19,24 @@ from .stores import initial_params, pack_result
 from .task import RankResult
 
 
-def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes, on_report) -> TrainedLinear:
+def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes, seen, on_report) -> TrainedLinear:
     """Train over rounds of the engine's aggregate; parameters and errors are those of :func:`dsgd.train.fit.fit`."""
     from .fit import make_tasks, trained
 
-    field = EngineField(engine, make_tasks(dataset, config, validation, initial, classes))
+    field = EngineField(engine, make_tasks(dataset, config, validation, initial, classes, seen))
     try:
         progress = Progress(config, field.problem.rows, field.validation, on_report)
         params = np.zeros(field.problem.size, field.problem.dtype)
-        if initial is not None:
-            params = initial_params(field.problem, {"coef": initial.coef, "intercept": initial.intercept})
+        start = field.tasks[0].initial
+        if start is not None:
+            params = initial_params(field.problem, start)
         state: dict[str, Any] = {} if initial is None else dict(initial.state)
         # The same bits as in a gang, whose ranks have so many threads, and no more threads than the machine has left.
         with place.limit_threads(config.threads_per_worker):
             params = _train(field, config, progress, params, state)
         if progress.best is not None:
             params = progress.best
-        return trained(dataset, config, RankResult.from_bytes(pack_result(field.plan, params, state, progress)))
+        return trained(dataset, config, RankResult.from_bytes(pack_result(field.plan, params, state, progress, start)))
     finally:
         field.close()
 

@@ -24,12 +24,13 @@ class EngineField:
     """The field of a driver: sums by the engine's tree-aggregate."""
 
     def __init__(self, engine: Any, tasks: list[FitTask]):
-        self._engine, self._tasks = engine, tasks
+        self._engine, self.tasks = engine, tasks
         self.fit = secrets.token_hex(8)
         self._statistics = b""
         self._statistics = self.ask("statistics", MERGE)
-        config, dataset = tasks[0].config, tasks[0].dataset
-        self.plan: Plan = make_plan(config, dataset.spec, Statistics.from_bytes(self._statistics), tasks[0].classes)
+        config, first = tasks[0].config, tasks[0]
+        merged = Statistics.from_bytes(self._statistics)
+        self.plan: Plan = make_plan(config, first.dataset.spec, merged, first.classes, seen=first.seen)
         self.problem = self.plan.problem
         self._held_out = config.early_stopping or tasks[0].validation is not None
         self._used: np.ndarray | None = None  # positions of the parameters that some row uses, once they are known
@@ -37,7 +38,7 @@ class EngineField:
     def ask(self, work: str, combine: str = ADD, **arguments: Any) -> bytes:
         """One round."""
         jobs = [
-            Round(self.fit, number, task, self._statistics, work, arguments) for number, task in enumerate(self._tasks)
+            Round(self.fit, number, task, self._statistics, work, arguments) for number, task in enumerate(self.tasks)
         ]
         return self._engine.aggregate(FUNCTION, jobs, combine)
 

@@ -27,6 +27,7 @@ def fit(
     validation: Dataset | None = None,
     initial: TrainedLinear | None = None,
     classes=None,
+    seen: float = 0.0,
     on_report: Callable[[dict], None] = lambda record: None,
 ) -> TrainedLinear:
     """Train a linear model.
@@ -44,6 +45,9 @@ def fit(
         names; data that has others is refused.
     classes : array-like, optional
         All classes that there can be, when ``dataset`` need not hold all of them (``partial_fit``).
+    seen : float
+        Weight of the rows that ``initial`` was trained on (``initial.state["weight"]``), when this data adds to them
+        (``partial_fit``): ``alpha="auto"`` is 1 / (weight of all).
     on_report : callable
         Called with a small record for each epoch while the fit runs, as far as the engine can bring them.
 
@@ -59,13 +63,13 @@ def fit(
     if config.mode.topology == "engine":
         from .driver_rounds import fit_rounds
 
-        return fit_rounds(dataset, config, engine, validation, initial, classes, on_report)
-    tasks = make_tasks(dataset, config, validation, initial, classes)
+        return fit_rounds(dataset, config, engine, validation, initial, classes, seen, on_report)
+    tasks = make_tasks(dataset, config, validation, initial, classes, seen)
     parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
     return trained(dataset, config, RankResult.from_bytes(parts[0]))
 
 
-def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
+def make_tasks(dataset, config, validation, initial, classes, seen) -> list[FitTask]:
     """One task a rank; ranks beyond the rows get none, and join all the same."""
     size = config.n_workers
     splits = dataset.splits()
@@ -85,7 +89,7 @@ def make_tasks(dataset, config, validation, initial, classes) -> list[FitTask]:
         own, own_splits = dataset.only(shares[rank])
         kept, kept_splits = (None, []) if validation is None else validation.only(held_out[rank])
         names = None if classes is None else np.asarray(classes).tolist()
-        tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys))
+        tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys, seen))
     return tasks
 
 
@@ -111,6 +115,7 @@ def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedL
     state = {name: arrays.get(f"state_{name}") for name in ("first", "second")} | {
         "step": meta["step"],
         "rule": meta["rule"],
+        "weight": meta["weight"],
     }
     return TrainedLinear(
         coef=arrays["coef"],

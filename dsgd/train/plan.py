@@ -35,6 +35,8 @@ class Plan:
     outputs : {"single", "softmax", "ovr"}
     missing_means : ndarray of shape (p,), or None
         What missing values are replaced by, when they are imputed.
+    seen : float
+        Weight of the rows that the model will have been trained on.
     """
 
     problem: Problem
@@ -43,10 +45,16 @@ class Plan:
     statistics: Statistics
     outputs: str
     missing_means: np.ndarray | None
+    seen: float
 
 
 def make_plan(
-    config: FitConfig, spec: FeatureSpec, statistics: Statistics, classes=None, layout: Layout | None = None
+    config: FitConfig,
+    spec: FeatureSpec,
+    statistics: Statistics,
+    classes=None,
+    layout: Layout | None = None,
+    seen: float = 0.0,
 ) -> Plan:
     """Resolve everything that depends on the data.
 
@@ -60,6 +68,8 @@ def make_plan(
         All classes that there can be.
     layout : Layout, optional
         Of the numbered weights, if they are; otherwise that of ``spec``.
+    seen : float
+        Weight of earlier rows, to which these are added.
 
     Raises
     ------
@@ -78,7 +88,8 @@ def make_plan(
         found = _all_classes(statistics.label, classes)
     loss, outputs, kind = _outputs(config, loss, found)
     weight, class_weight = _class_weight(config, found, statistics)
-    alpha = 1.0 / weight if config.alpha == "auto" else float(config.alpha)
+    seen += weight
+    alpha = 1.0 / seen if config.alpha == "auto" else float(config.alpha)
     l1, l2 = (alpha * share for share in config.strengths)
     scaling = make_scaling(statistics, dtype, config.fit_intercept) if config.standardize else no_scaling(dtype)
     problem = Problem(
@@ -96,7 +107,7 @@ def make_plan(
         class_weight=class_weight,
     )
     means = statistics.mean if spec.missing == "mean" and spec.means is None else None
-    return Plan(problem, found, _targets(found, outputs), statistics, kind, means)
+    return Plan(problem, found, _targets(found, outputs), statistics, kind, means, seen)
 
 
 def _all_classes(label: LabelStatistics, given) -> np.ndarray:

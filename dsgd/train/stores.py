@@ -99,10 +99,16 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
 
 
 def pack_result(
-    plan: Plan, params: np.ndarray, state: dict[str, Any], progress: Progress, positions: np.ndarray | None = None
+    plan: Plan,
+    params: np.ndarray,
+    state: dict[str, Any],
+    progress: Progress,
+    initial: dict[str, Any] | None,
+    positions: np.ndarray | None = None,
 ) -> bytes:
-    """Rank 0's answer; ``positions`` are those of numbered weights."""
-    coef, intercept = plan.problem.scaling.original(params, plan.problem.outputs)
+    """Rank 0's answer; ``initial`` is what it started from, ``positions`` are those of numbered weights."""
+    kept = None if initial is None else np.asarray(initial["coef"])
+    coef, intercept = plan.problem.scaling.original(params, plan.problem.outputs, kept)
     arrays = {"coef": coef, "intercept": intercept}
     if positions is not None:
         arrays["positions"] = positions
@@ -116,6 +122,7 @@ def pack_result(
         "outputs": plan.outputs,
         "step": int(state.get("step", 0)),
         "rule": state.get("rule"),
+        "weight": plan.seen,
         "history": progress.history,
         "converged": progress.converged,
         "means": None if plan.missing_means is None else [float(v) for v in plan.missing_means],

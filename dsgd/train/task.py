@@ -27,6 +27,8 @@ class FitTask:
     initial : dict or None
         ``coef`` (k, d), ``intercept`` (k,) and the optimiser's ``state`` to start from.
     keys : FitKeys or None
+    seen : float
+        Weight of the rows that the model to start from was trained on, when these add to them; else 0.
     """
 
     dataset: Dataset
@@ -37,6 +39,7 @@ class FitTask:
     classes: list | None
     initial: dict[str, Any] | None
     keys: FitKeys | None
+    seen: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Rank:
             if task.initial is not None:
                 self.initial = narrow(task.initial, layout, self.positions)
             layout = numbering.layout
-        self.plan = make_plan(self.config, spec, statistics, task.classes, layout)
+        self.plan = make_plan(self.config, spec, statistics, task.classes, layout, task.seen)
         finish_stores(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
@@ -119,7 +119,7 @@ class Rank:
             params = self.progress.best
         if self.context.rank != 0:
             return b""
-        return pack_result(self.plan, params, state, self.progress, self.positions)
+        return pack_result(self.plan, params, state, self.progress, self.initial, self.positions)
 
     def _merged(self, own: Statistics) -> Statistics:
         payloads = self.collective.allgather(own.to_bytes())

@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
+
+from dsgd import SGDClassifier, SGDRegressor
+from dsgd.train.modes import Sync
 
 from ..train.fits import train
 from .problems import COLUMNS, RECIPES, close, problem
@@ -51,3 +55,50 @@ def test_data_in_parts_with_all_classes_named():
     assert model.coef.shape == (3, COLUMNS)
     assert np.isfinite(model.coef).all()
     assert model.classes.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("form", ["dense", "sparse", "engine"])
+def test_a_column_that_is_constant_in_later_rows_keeps_its_weight(form, fit_intercept, n_workers):
+    """With steps too small to matter the model stays as it is, whatever the later rows are standardised by."""
+    X, y = problem()
+    later = X[:200].copy()
+    later[:, 0], later[:, 1] = 0.0, 3.0
+    if form == "sparse":
+        X, later = (scipy.sparse.csr_array(rows) for rows in (X, later))
+    config = {"standardize": True, "fit_intercept": fit_intercept, "n_workers": n_workers, "dtype": "float64"}
+    first = train(X, y, **config)
+    tiny = {"optimizer": "sgd", "eta0": 1e-12, "max_iter": 1, "mode": Sync("engine" if form == "engine" else "ring")}
+    second = train(later, y[:200], initial=first, **config | tiny)
+    assert np.abs(first.coef).min() > 0.01
+    close(second, first, 1e-9)
+
+
+def test_a_column_that_is_constant_at_first_is_learnt_later():
+    X, y = problem()
+    start = X.copy()
+    start[:, 0] = 2.0
+    first = train(start, y, standardize=True, optimizer="adagrad", max_iter=2)
+    assert first.coef[0, 0] == 0
+    second = train(X, y, initial=first, standardize=True, optimizer="adagrad", max_iter=20)
+    close(second, train(X, y, standardize=True), 0.1)
+
+
+@pytest.mark.parametrize("estimator", [SGDClassifier, SGDRegressor])
+def test_parts_add_up_to_the_weight_that_the_penalty_goes_by(estimator):
+    """``alpha="auto"`` is 1 / (weight of all rows so far): of the fit before, if there was one, and of every part."""
+    X, y = problem()
+    weight = np.linspace(0.5, 2.0, len(y))
+    parts = np.array_split(np.arange(len(y)), 3)
+    automatic, given = estimator(random_state=0), estimator(random_state=0)
+    total = weight[parts[0]].sum()
+    automatic.fit(X[parts[0]], y[parts[0]], weight[parts[0]])
+    given.set_params(alpha=1 / total).fit(X[parts[0]], y[parts[0]], weight[parts[0]])
+    for part in parts[1:]:
+        total += weight[part].sum()
+        automatic.partial_fit(X[part], y[part], sample_weight=weight[part])
+        given.set_params(alpha=1 / total).partial_fit(X[part], y[part], sample_weight=weight[part])
+        np.testing.assert_allclose(automatic.coef_, given.coef_, rtol=1e-10)
+    again = automatic.set_params(warm_start=True, tol=1e-12).fit(X, y)
+    close(again.model_, estimator(random_state=0, tol=1e-12).fit(X, y).model_, 1e-4)
