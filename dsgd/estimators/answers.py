@@ -173,7 +173,10 @@ class Fitted(BaseEstimator):
 
     @property
     def t_(self) -> int:
-        """Optimiser steps that were taken."""
+        """Optimiser steps of a rank that were taken: rounds where "auto" solves for few weights, else mini-batches, or rows.
+
+        A fit that goes on from another with the same rule goes on counting.
+        """
         return self._fitted.steps
 
     @property

@@ -14,7 +14,7 @@ from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
 from .newton import MOST_PARAMETERS, Newton
 from .progress import Progress
-from .recipe import Recipe, make_recipe, resolved_batch
+from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
 from .stores import initial_params, pack_result
 from .task import RankResult
 
@@ -50,7 +50,9 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         plain = getattr(inner, "smooth", True) and config.mode.local_steps == 1 and limit > 0
         active = field.active(limit) if plain else None
         if active is not None:
-            return Newton(field, active, progress).run(params)
+            params = Newton(field, active, progress).run(params)
+            leave_steps(state, len(progress.history))
+            return params
         rule = "adagrad"
     recipe = make_recipe(
         config,

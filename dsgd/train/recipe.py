@@ -92,6 +92,12 @@ class Recipe:
         return old[0], old[1], int(state["step"])
 
 
+def leave_steps(state: dict[str, Any], steps: int) -> None:
+    """Leave the count of steps of a recipe that has no state of a rule to go on from."""
+    state.clear()
+    state.update(step=steps)
+
+
 def in_dtype(tuple_: Any, dtype: np.dtype) -> Any:
     """Return a named tuple with its floats as ``dtype``, so that compiled formulas stay in that precision."""
     changed = {}

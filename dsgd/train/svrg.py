@@ -5,6 +5,8 @@ Each epoch sums the full gradient at an anchor, then takes mini-batch steps with
 2014 for the proximal form). The rate comes from the smoothness of a mini-batch.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..collectives.base import Collective
@@ -16,7 +18,7 @@ from ..optim.schedules import stretched
 from .batches import batches, steps_of_epoch
 from .field import GangField
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import Recipe, leave_steps
 
 # Every step moves every weight; beyond this many another rule is the better choice.
 MOST_PARAMETERS = 1 << 21
@@ -40,13 +42,14 @@ class SVRG:
         steps = (progress.limit - 1) * steps_of_epoch(rows, recipe.batch_rows)
         self.schedule = stretched(recipe.schedule, steps)
 
-    def run(self, params: np.ndarray) -> np.ndarray:
-        """Return the trained parameters."""
+    def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
+        """Return the trained parameters; ``state`` brings the count of steps."""
         params = np.array(params, self.problem.dtype)
         while True:
             full = self.field.gradient(params)
             objective = full.loss / full.rows + self.problem.penalty_value(params)
             if self.progress.round(objective, params):
+                leave_steps(state, self.step)
                 return params
             self._inner(params, (full.gradient / full.rows).astype(self.problem.dtype))
 

@@ -9,6 +9,7 @@ Zhang 2013 (averaging, later iterates counting for more).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..kernels.protocols import schedule_rate
 from .batches import batches, steps_of_epoch
 from .field import GangField
 from .progress import Progress
-from .recipe import Recipe
+from .recipe import Recipe, leave_steps
 from .whitening import Whitener
 
 _MOST_HALVINGS = 12
@@ -51,8 +52,8 @@ class Whitened:
         k = self.problem.outputs
         self._places = (whitener.positions[:, None] * k + np.arange(k)).ravel()
 
-    def run(self, params: np.ndarray) -> np.ndarray:
-        """Return the trained parameters."""
+    def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
+        """Return the trained parameters; ``state`` brings the count of steps."""
         best = np.array(params, self.problem.dtype)
         best_value, best_mean = self._measure(best)
         allowed = self._allowed_rise(best_value)
@@ -70,6 +71,7 @@ class Whitened:
             if value <= best_value:
                 best, best_value, best_mean = current, value, mean
             if self.progress.round(value, current, exact=True):
+                leave_steps(state, self.step)
                 return best
 
     def _measure(self, params: np.ndarray) -> tuple[float, np.ndarray]:

@@ -21,7 +21,7 @@ from .field import GangField
 from .newton import MOST_PARAMETERS, Newton
 from .plan import make_plan
 from .progress import Progress
-from .recipe import Recipe, make_recipe, resolved_batch
+from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
 from .stores import finish_stores, initial_params, open_stores, pack_result
@@ -171,19 +171,21 @@ class Rank:
         if rule == "auto":
             active = self._few_weights()
             if active is not None:
-                return Newton(self.field, active, self.progress).run(params)
+                params = Newton(self.field, active, self.progress).run(params)
+                leave_steps(state, len(self.progress.history))
+                return params
             rule = "adagrad"
             self._watch()
         active = self.field.active(MOST_FEATURES) if self._whitens else None
         if active is not None:
-            return self._train_whitened(active, params)
+            return self._train_whitened(active, params, state)
         parts = (self.share, self.work, self.collective, self.progress, self.rows)
         recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule))
         if rule == "svrg":
-            return SVRG(recipe, *parts).run(params)
+            return SVRG(recipe, *parts).run(params, state)
         return Stepwise(recipe, *parts).run(params, state)
 
-    def _train_whitened(self, active: np.ndarray, params: np.ndarray) -> np.ndarray:
+    def _train_whitened(self, active: np.ndarray, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         automatic = self.config.batch_size == "auto"
         batch = whitened_batch(len(active), self.rows) if automatic else int(self.config.batch_size)
         sample = self.field.sample(active)
@@ -193,7 +195,7 @@ class Rank:
         # The smoothness is that of the coordinates, epoch by epoch.
         recipe = self._recipe(self.config.optimizer, batch, 1.0)
         kind = WhitenedSVRG if self.config.optimizer == "svrg" else WhitenedAverage
-        return kind(recipe, self.field, self.progress, self.rows, whitener).run(params)
+        return kind(recipe, self.field, self.progress, self.rows, whitener).run(params, state)
 
     def _recipe(self, rule: str, batch: int, smoothness: float) -> Recipe:
         return make_recipe(

@@ -8,7 +8,7 @@ from dsgd import SGDClassifier, SGDRegressor
 from dsgd.train.modes import Sync
 
 from ..train.fits import train
-from .problems import COLUMNS, RECIPES, close, problem
+from .problems import COLUMNS, RECIPES, RULES, close, problem
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
@@ -32,6 +32,13 @@ def test_the_state_of_another_rule_is_not_taken():
     first = train(X, y, optimizer="adagrad", max_iter=1)
     model = train(X, y, optimizer="adam", max_iter=1, initial=first)
     assert np.isfinite(model.coef).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_recipe_counts_its_steps(rule):
+    model = train(*problem(), optimizer=rule, batch_size=100, max_iter=3, tol=None)
+    assert model.epochs == 3
+    assert model.steps == (3 if rule == "auto" else pytest.approx(3 * 6, rel=0.25))  # of about a hundred rows
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
