@@ -42,6 +42,10 @@ class LogLoss(NamedTuple):
         odds = np.exp(-np.abs(score * target))
         return odds / ((1 + odds) * (1 + odds))
 
+    def touching(loss, score, target):
+        # tanh(m / 2) / (2 m), of Jaakkola & Jordan (2000), is a little less.
+        return 0.5 / np.maximum(np.abs(score * target), 2)
+
 
 @register("hinge", task="binary", domain="sign", link="identity", curvature_bound=np.inf, smooth=False)
 class Hinge(NamedTuple):
@@ -71,6 +75,9 @@ class SquaredHinge(NamedTuple):
     def curvature(loss, score, target):
         return choose(score * target <= 1, constant(2.0, target), constant(0.0, target))
 
+    def touching(loss, score, target):
+        return constant(2.0, target)
+
 
 @register("modified_huber", task="binary", domain="sign", link="clip", curvature_bound=2.0)
 class ModifiedHuber(NamedTuple):
@@ -89,3 +96,7 @@ class ModifiedHuber(NamedTuple):
 
     def curvature(loss, score, target):
         return choose(np.abs(score * target) <= 1, constant(2.0, target), constant(0.0, target))
+
+    def touching(loss, score, target):
+        # Where the parabola's least value is that of the flat part.
+        return 2 / np.maximum(-score * target, 1)

@@ -61,7 +61,9 @@ class Loss(Protocol):
         """Second derivative by the score.
 
         Where the derivative has corners (Huber and the squared hinge, say) one of the two one-sided values. Where it
-        jumps, the curvature of the parabola that touches the loss at ``score`` and lies above it everywhere.
+        jumps, the curvature of the parabola that touches the loss at ``score`` and lies above it everywhere. A loss whose
+        second derivative vanishes somewhere has that curvature as ``touching``, too; see
+        :func:`dsgd.losses.second.touching_curvature`.
         """
         ...
 

@@ -52,6 +52,9 @@ class Huber(NamedTuple):
     def curvature(loss, score, target):
         return choose(np.abs(score - target) <= loss.epsilon, constant(1.0, score), constant(0.0, score))
 
+    def touching(loss, score, target):
+        return loss.epsilon / np.maximum(np.abs(score - target), loss.epsilon)
+
 
 @register(
     "epsilon_insensitive", task="regression", domain="real", link="identity", curvature_bound=np.inf, smooth=False
@@ -93,6 +96,9 @@ class SquaredEpsilonInsensitive(NamedTuple):
 
     def curvature(loss, score, target):
         return choose(np.abs(score - target) >= loss.epsilon, constant(2.0, score), constant(0.0, score))
+
+    def touching(loss, score, target):
+        return constant(2.0, score)
 
 
 @register("quantile", task="regression", domain="real", link="identity", curvature_bound=np.inf, smooth=False)

@@ -42,6 +42,16 @@ def used_weights(problem: Problem, parts: Iterable[tuple[Rows, np.ndarray]], lim
     return np.flatnonzero(seen)
 
 
+def with_nonzero(problem: Problem, active: np.ndarray, params: np.ndarray, limit: int) -> np.ndarray | None:
+    """Add the weights that are not zero in ``params`` to those in use: the penalty is on them, whether rows use them or not.
+
+    None when there are more than ``limit`` then.
+    """
+    given = np.flatnonzero(params[: problem.weights].reshape(-1, problem.outputs).any(axis=1))
+    united = np.union1d(active, given)
+    return united if len(united) <= limit else None
+
+
 def _indices(problem: Problem, rows: Rows) -> Iterator[np.ndarray]:
     """Codes, interactions and indices of sparse values, some rows at a time; each of shape (n, c)."""
     frame = problem.frame

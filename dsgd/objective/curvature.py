@@ -5,14 +5,14 @@ Montanari 2015; Roosta-Khorasani & Mahoney 2019), and a problem that has few wei
 drawn by rows from the seed tree, so that the same seed and ranks give the same sample on every engine.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..kernels.active import add_squares
 from ..kernels.rows import Rows
-from ..losses import OneVersusRest, Softmax
+from ..losses.second import curvatures
+from ..losses.smoothing import slack, smoothed
 from ..seeding import SKETCH, generator
 from .features import Features, better_sparse, dense_features, sparse_features, stack
 from .problem import Problem
@@ -24,6 +24,8 @@ _ROWS_PER_WEIGHT = 200
 _LEAST_ROWS = 1 << 12
 _MOST_NUMBERS = 20_000_000
 _MOST_ADDITIONS = 400_000_000
+# Multiples of a step at which the loss is looked up.
+LENGTHS = tuple(2.0**-power for power in range(-1, 12))
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,26 @@ class SampleSums:
     matrix : ndarray of shape ((a + 1) k, (a + 1) k), float64
     gradient : ndarray of shape ((a + 1) k,), float64
     loss, rows : float
+    gap : float
+        By how much the least loss may be lower than that of rounded kinks; see :func:`dsgd.losses.smoothing.slack`.
     """
 
     matrix: np.ndarray
     gradient: np.ndarray
     loss: float
     rows: float
+    gap: float = 0.0
 
     def to_vector(self) -> np.ndarray:
         """All of it as one vector, which adds up over ranks."""
-        return np.concatenate([self.matrix.ravel(), self.gradient, [self.loss, self.rows]])
+        return np.concatenate([self.matrix.ravel(), self.gradient, [self.loss, self.rows, self.gap]])
 
     @classmethod
     def from_vector(cls, vector: np.ndarray) -> "SampleSums":
         """The inverse of ``to_vector``."""
-        size = round((len(vector) - 2 + 0.25) ** 0.5 - 0.5)
+        size = round((len(vector) - 3 + 0.25) ** 0.5 - 0.5)
         square = size * size
-        return cls(vector[:square].reshape(size, size), vector[square:-2], float(vector[-2]), float(vector[-1]))
+        return cls(vector[:square].reshape(size, size), vector[square:-3], *vector[-3:].tolist())
 
 
 class SampledRows:
@@ -110,34 +115,52 @@ class SampledRows:
         columns = (column[::step] for column in (self.target, self.weight, self.offset))
         return SampledRows(self.problem, self.features.every(step), *columns)
 
-    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
+    def sums(self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0) -> SampleSums:
         """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
 
-        ``part`` is the share of the sample to use: every so-many-th row, because the first ones may be alike.
+        Parameters
+        ----------
+        weights : ndarray of shape ((a + 1) k,)
+        part : float
+            Share of the sample to use: every so-many-th row, because the first ones may be alike.
+        width : float
+            Within which the loss's kinks are rounded off (:mod:`dsgd.losses.smoothing`).
+        floor : float
+            Of the curvature that certainly does not promise too much, the part that every row's counts for at least.
         """
-        problem = self.problem
+        problem, loss = self.problem, smoothed(self.problem.loss, width)
         k = problem.outputs
         rows = self.every(step_of(part))
         features, target, weight = rows.features, rows.target, rows.weight
         scores = rows.scores(weights)
         if k == 1:
-            value, slope = problem.loss.value(scores, target), problem.loss.gradient(scores, target)[:, None]
+            value, slope = loss.value(scores, target), loss.gradient(scores, target)[:, None]
         else:
-            value, slope = problem.loss.value(scores, target), problem.loss.residuals(scores, target)
-        loss = float(np.dot(value.astype(np.float64), weight))
+            value, slope = loss.value(scores, target), loss.residuals(scores, target)
+        total_loss = float(np.dot(value.astype(np.float64), weight))
+        gap = float(np.dot(slack(loss, scores, target).astype(np.float64), weight)) if width else 0.0
         gradient = features.pull_back((slope * weight[:, None]).astype(problem.dtype)).ravel()
         total = np.zeros((weights.size, weights.size))
-        for (a, b), factor in self._curvatures(scores, target):
+        for (a, b), factor in curvatures(loss, scores, target, floor):
             block = features.gram((factor * weight).astype(problem.dtype))
             total[a::k, b::k] = block
             if a != b:
                 total[b::k, a::k] = block
-        return SampleSums(total, gradient, loss, float(len(target)))
+        return SampleSums(total, gradient, total_loss, float(len(target)), gap)
+
+    def along(self, weights: np.ndarray, step: np.ndarray, part: float = 1.0, width: float = 0.0) -> np.ndarray:
+        """Loss at ``weights + length * step`` for each of ``LENGTHS``, and last the number of rows; float64."""
+        rows, loss = self.every(step_of(part)), smoothed(self.problem.loss, width)
+        scores = rows.scores(weights)
+        change = rows.scores(weights + step) - scores
+        values = (loss.value(scores + scores.dtype.type(length) * change, rows.target) for length in LENGTHS)
+        return np.array([*(np.dot(value.astype(np.float64), rows.weight) for value in values), len(rows.target)])
 
     def own_curvatures(self, weights: np.ndarray) -> np.ndarray:
         """Second derivative of each sampled row's loss by each of its scores alone; shape (n, k)."""
         scores = self.scores(weights)
-        factors = {pair: factor for pair, factor in self._curvatures(scores, self.target) if pair[0] == pair[1]}
+        pairs = curvatures(self.problem.loss, scores, self.target)
+        factors = {pair: factor for pair, factor in pairs if pair[0] == pair[1]}
         return np.stack([factors[c, c] for c in range(self.problem.outputs)], axis=1)
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
@@ -145,21 +168,6 @@ class SampledRows:
         w = weights.reshape(-1, self.problem.outputs).astype(self.problem.dtype)
         scores = self.features.scores(w) + self.offset[:, None]
         return scores[:, 0] if self.problem.outputs == 1 else scores
-
-    def _curvatures(self, scores: np.ndarray, target: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-        """Second derivatives of each row's loss by its scores (a, b), for a <= b, those that are not zero."""
-        loss = self.problem.loss
-        if self.problem.outputs == 1:
-            yield (0, 0), loss.curvature(scores, target)
-        elif isinstance(loss, Softmax):
-            p = loss.inverse_link(scores)
-            for a in range(loss.outputs):
-                for b in range(a, loss.outputs):
-                    yield (a, b), p[:, a] * ((a == b) - p[:, b])
-        elif isinstance(loss, OneVersusRest):
-            for a in range(loss.outputs):
-                sign = np.where(target == a, 1, -1).astype(scores.dtype)
-                yield (a, a), loss.loss.curvature(scores[:, a], sign)
 
 
 class Sample(SampledRows):

@@ -54,9 +54,3 @@ def sums_of_squares(sample: Sample) -> np.ndarray:
 def largest_squares(sample: Sample) -> np.ndarray:
     """Largest weight x square of every feature; shape (p,), float64."""
     return sample.features.largest_squares(sample.weight)
-
-
-def totals(sample: Sample) -> np.ndarray:
-    """Weighted sums of the target and of exp(offset); shape (2,)."""
-    weight = sample.weight.astype(np.float64)
-    return np.array([weight @ sample.target, weight @ np.exp(sample.offset.astype(np.float64))])

@@ -11,6 +11,7 @@ import numpy as np
 from ..kernels import registry
 from ..kernels.rows import Rows
 from ..kernels.scratch import make_scratch
+from ..losses.smoothing import smoothed
 from .problem import Problem
 
 # Rows whose gradient is summed in the fit's dtype before it is added to the total in float64. Wider gradients than
@@ -71,27 +72,48 @@ class Pass:
         kind = "" if problem.outputs == 1 else "_multi"
         self._batch, self._anchored = registry.get(f"batch_gradient{kind}"), registry.get(f"anchored_gradient{kind}")
 
-    def add_batch(self, rows, starts, begin: int, end: int, params, anchor=None) -> tuple[float, int]:
-        """Add the gradient sum of some runs, by raw columns, to ``self.gradient``; return loss sum and rows."""
+    def add_batch(self, rows, starts, begin: int, end: int, params, anchor=None, loss=None) -> tuple[float, int]:
+        """Add the gradient sum of some runs, by raw columns, to ``self.gradient``; return loss sum and rows.
+
+        ``loss`` may stand for the problem's own, where there is no anchor.
+        """
         p = self.problem
         scale = p.dtype.type(p.weight_scale)
         if anchor is None:
             return self._batch(
-                p.loss, rows, p.frame, starts, begin, end, self.run, params, scale, self.gradient, self.scratch
+                p.loss if loss is None else loss,
+                rows,
+                p.frame,
+                starts,
+                begin,
+                end,
+                self.run,
+                params,
+                scale,
+                self.gradient,
+                self.scratch,
             )
         return self._anchored(
             p.loss, rows, p.frame, starts, begin, end, self.run, params, anchor, scale, self.gradient, self.scratch
         )
 
-    def full_gradient(self, parts: Iterable[tuple[Rows, np.ndarray]], params: np.ndarray) -> Partial:
-        """Gradient and loss of all rows of ``parts`` (see Share.training), by standardised columns."""
+    def full_gradient(
+        self, parts: Iterable[tuple[Rows, np.ndarray]], params: np.ndarray, width: float = 0.0
+    ) -> Partial:
+        """Gradient and loss of all rows of ``parts`` (see Share.training), by standardised columns.
+
+        Kinks of the loss are rounded off within ``width`` (:mod:`dsgd.losses.smoothing`).
+        """
+        rounded = smoothed(self.problem.loss, width)
         total = np.zeros(self.problem.size, np.float64)
         loss, rows = 0.0, 0
         narrow = self.problem.size < _NARROW
         for arrays, starts in parts:
             chunk = max(1, _CHUNK_ROWS // self.run) if narrow else len(starts)
             for begin in range(0, len(starts), chunk):
-                part, count = self.add_batch(arrays, starts, begin, min(begin + chunk, len(starts)), params)
+                part, count = self.add_batch(
+                    arrays, starts, begin, min(begin + chunk, len(starts)), params, loss=rounded
+                )
                 loss += part
                 rows += count
                 total += self.gradient

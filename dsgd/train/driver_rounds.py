@@ -7,12 +7,14 @@ import numpy as np
 
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
+from ..objective.active import with_nonzero
+from ..objective.start import TOTALS, null_intercept, target_scale
 from ..optim.schedules import stretched
 from . import place
 from .batches import steps_of_epoch
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
-from .newton import MOST_PARAMETERS, Newton
+from .newton import Newton, most_weights
 from .progress import Progress
 from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
 from .stores import initial_params, pack_result
@@ -33,7 +35,7 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
         state: dict[str, Any] = {} if initial is None else dict(initial.state)
         # The same bits as in a gang, whose ranks have so many threads, and no more threads than the machine has left.
         with place.limit_threads(config.threads_per_worker):
-            params = _train(field, config, progress, params, state)
+            params = _train(field, config, progress, params, state, initial is None)
         if progress.best is not None:
             params = progress.best
         return trained(dataset, config, RankResult.from_bytes(pack_result(field.plan, params, state, progress, start)))
@@ -41,19 +43,20 @@ def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes,
         field.close()
 
 
-def _train(field: EngineField, config: FitConfig, progress: Progress, params, state) -> np.ndarray:
-    problem = field.problem
-    rule = config.optimizer
+def _train(field: EngineField, config: FitConfig, progress: Progress, params, state, fresh: bool) -> np.ndarray:
+    problem, rule = field.problem, config.optimizer
     if rule == "auto":
-        inner = getattr(problem.loss, "loss", problem.loss)
-        limit = MOST_PARAMETERS // problem.outputs - 1
-        plain = getattr(inner, "smooth", True) and config.mode.local_steps == 1 and limit > 0
-        active = field.active(limit) if plain else None
+        rule = "adagrad"
+        limit = most_weights(config, problem, config.n_workers)
+        active = field.active(limit) if limit > 0 else None
+        active = None if active is None else with_nonzero(problem, active, params, limit)
         if active is not None:
-            params = Newton(field, active, progress).run(params)
+            params = Newton(field, active, progress, fresh).run(params)
             leave_steps(state, len(progress.history))
             return params
-        rule = "adagrad"
+    totals = field.totals() if field.plan.classes is None else np.ones(TOTALS)
+    if fresh and problem.intercept and field.plan.classes is None:
+        params[-1] = null_intercept(problem.loss, totals)
     recipe = make_recipe(
         config,
         problem,
@@ -62,6 +65,7 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         batch=resolved_batch(config, problem, rule, 1),
         entries=field.entries(),
         smoothness=_steepness(field),
+        scale=target_scale(problem.loss, totals),
         ranks=1,
     )
     if config.mode.local_steps == "epoch":

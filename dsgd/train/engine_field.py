@@ -9,11 +9,12 @@ import numpy as np
 from ..data.statistics import Statistics
 from ..objective.curvature import SampleSums, plan_sample, step_of
 from ..objective.passes import Partial
+from ..objective.start import totals
 from .field import has_sparse_columns
-from .newton import FIRST_PART
 from .plan import Plan, make_plan
 from .rounds import ADD, FUNCTION, MERGE, UNITE, Round, forget, spread
 from .sample_parts import JOIN, from_bytes
+from .sample_solver import FIRST_PART
 from .task import FitTask
 
 # Bytes of sampled rows that may come to the driver.
@@ -46,11 +47,11 @@ class EngineField:
         """One round whose answer is a vector."""
         return np.frombuffer(self.ask(work, **arguments), np.float64).copy()
 
-    def gradient(self, params: np.ndarray) -> Partial:
+    def gradient(self, params: np.ndarray, width: float = 0.0) -> Partial:
         """Gradient and loss of the training rows; only the parameters that rows use travel."""
         if self._used is None:
-            return Partial.from_vector(self.sums("gradient", params=params, used=None))
-        partial = Partial.from_vector(self.sums("gradient", params=params[self._used], used=self._used))
+            return Partial.from_vector(self.sums("gradient", params=params, used=None, width=width))
+        partial = Partial.from_vector(self.sums("gradient", params=params[self._used], used=self._used, width=width))
         return Partial(spread(partial.gradient, self._used, self.problem.size), partial.loss, partial.rows)
 
     def validation(self, params: np.ndarray) -> float | None:
@@ -77,6 +78,10 @@ class EngineField:
         layout = self.problem.layout
         values, rows = self.sums("entries") if has_sparse_columns(layout) else (0.0, 1.0)
         return layout.codes + layout.crosses.count + values / max(rows, 1.0)
+
+    def totals(self) -> np.ndarray:
+        """Sums over the targets of the training rows."""
+        return self.sums("totals")
 
     def agree(self, vector: np.ndarray) -> None:
         """There is one driver, which agrees with itself."""
@@ -110,12 +115,25 @@ class EngineSample:
         # To find out would cost a round, as much as the step that it could save.
         self.even = not self.squares.any()
 
-    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
-        """Loss, gradient and curvature at active weights, over a part of the sample."""
+    def sums(self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights."""
         if self._rows is not None and step_of(part) % self._step == 0:
-            return self._rows.sums(weights, part * self._step)
-        vector = self._field.sums("sums", active=self._active, plan=self._plan, weights=weights, part=part)
+            return self._rows.sums(weights, part * self._step, width, floor)
+        arguments = {"weights": weights, "part": part, "width": width, "floor": floor}
+        vector = self._field.sums("sums", active=self._active, plan=self._plan, **arguments)
         return SampleSums.from_vector(vector)
+
+    def along(self, weights: np.ndarray, step: np.ndarray, part: float = 1.0, width: float = 0.0) -> np.ndarray:
+        """Loss along a step, and the number of rows."""
+        if self._rows is not None and step_of(part) % self._step == 0:
+            return self._rows.along(weights, step, part * self._step, width)
+        arguments = {"weights": weights, "step": step, "part": part, "width": width}
+        return self._field.sums("along", active=self._active, plan=self._plan, **arguments)
+
+    def totals(self) -> np.ndarray:
+        """Sums over the sampled targets that are here; over all, where none are."""
+        rows = self._rows
+        return self._field.totals() if rows is None else totals(rows.target, rows.weight, rows.offset)
 
 
 def step_to_gather(size: float) -> int:

@@ -12,10 +12,11 @@ from ..collectives.base import Collective
 from ..data.layout import Layout
 from ..objective.active import used_weights
 from ..objective.curvature import Sample, SampleSums, plan_sample
-from ..objective.moments import RowCurvature, largest_squares, sums_of_squares, totals
+from ..objective.moments import RowCurvature, largest_squares, sums_of_squares
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
+from ..objective.start import totals, totals_of_rows
 
 _EVEN = 0.02
 
@@ -26,13 +27,21 @@ class SampleField(Protocol):
     fraction: float
     squares: np.ndarray
 
+    def along(self, weights: np.ndarray, step: np.ndarray, part: float = 1.0, width: float = 0.0) -> np.ndarray:
+        """Loss along a step; see :meth:`dsgd.objective.curvature.SampledRows.along`."""
+        ...
+
+    def totals(self) -> np.ndarray:
+        """Sums over the sampled targets; see :func:`dsgd.objective.start.totals`."""
+        ...
+
     @property
     def even(self) -> bool:
         """Whether every feature is spread over so many of the sampled rows that none of them matters by itself."""
         ...
 
-    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
-        """Loss, gradient and curvature at active weights, over a part of the sample."""
+    def sums(self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights; see :meth:`dsgd.objective.curvature.SampledRows.sums`."""
         ...
 
 
@@ -41,8 +50,8 @@ class Field(Protocol):
 
     problem: Problem
 
-    def gradient(self, params: np.ndarray) -> Partial:
-        """Gradient and loss of the training rows."""
+    def gradient(self, params: np.ndarray, width: float = 0.0) -> Partial:
+        """Gradient and loss of the training rows; the loss's kinks rounded off within ``width``."""
         ...
 
     def validation(self, params: np.ndarray) -> float | None:
@@ -51,6 +60,10 @@ class Field(Protocol):
 
     def active(self, limit: int) -> np.ndarray | None:
         """Positions of the weights in use, ascending, or None when they are more than ``limit``."""
+        ...
+
+    def totals(self) -> np.ndarray:
+        """Sums over the targets of the training rows; see :func:`dsgd.objective.start.totals`."""
         ...
 
     def agree(self, vector: np.ndarray) -> None:
@@ -69,9 +82,9 @@ class GangField:
         self.problem = share.problem
         self.share, self.work, self.collective, self.seed = share, work, collective, seed
 
-    def gradient(self, params: np.ndarray) -> Partial:
+    def gradient(self, params: np.ndarray, width: float = 0.0) -> Partial:
         """Gradient and loss of the training rows."""
-        vector = self.work.full_gradient(self.share.training(), params).to_vector()
+        vector = self.work.full_gradient(self.share.training(), params, width).to_vector()
         self.collective.allreduce(vector)
         return Partial.from_vector(vector)
 
@@ -98,6 +111,12 @@ class GangField:
         sums = np.array([count_values(self.share), self.share.store.rows], np.float64)
         self.collective.allreduce(sums)
         return fixed + sums[0] / max(sums[1], 1.0)
+
+    def totals(self) -> np.ndarray:
+        """Sums over the targets of the training rows."""
+        sums = totals_of_rows(self.share.training(), self.share.run)
+        self.collective.allreduce(sums)
+        return sums
 
     def agree(self, vector: np.ndarray) -> None:
         """Give all ranks the vector of rank 0."""
@@ -130,19 +149,25 @@ class GangSample:
         self.squares = self._own.squares
         self._collective.allreduce(self.squares)
 
-    def sums(self, weights: np.ndarray, part: float = 1.0) -> SampleSums:
-        """Loss, gradient and curvature at active weights, over a part of the sample."""
-        vector = self._own.sums(weights, part).to_vector()
+    def sums(self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0) -> SampleSums:
+        """Loss, gradient and curvature at active weights."""
+        vector = self._own.sums(weights, part, width, floor).to_vector()
         self._collective.allreduce(vector)
         return SampleSums.from_vector(vector)
+
+    def along(self, weights: np.ndarray, step: np.ndarray, part: float = 1.0, width: float = 0.0) -> np.ndarray:
+        """Loss along a step, and the number of rows."""
+        vector = self._own.along(weights, step, part, width)
+        self._collective.allreduce(vector)
+        return vector
 
     def curvature(self, weights: np.ndarray, least: float) -> "GangCurvature":
         """Curvature of the rows at active weights; see :class:`dsgd.objective.moments.RowCurvature`."""
         return GangCurvature(RowCurvature(self._own, weights, least), self._collective, self.squares)
 
     def totals(self) -> np.ndarray:
-        """Weighted sums of the target and of exp(offset); shape (2,)."""
-        sums = totals(self._own)
+        """Sums over the sampled targets; see :func:`dsgd.objective.start.totals`."""
+        sums = totals(self._own.target, self._own.weight, self._own.offset)
         self._collective.allreduce(sums)
         return sums
 

@@ -1,7 +1,7 @@
 """The recipe of a fit, resolved: which rule, schedule, batch and kind of update; what "auto" means.
 
-"auto" is :class:`dsgd.train.newton.Newton` when the loss is smooth and the weights in use are few, because then it reaches the
-optimum in a few passes; otherwise it is AdaGrad, whose steps need no tuning, row by row for one output.
+"auto" is :class:`dsgd.train.newton.Newton` when the weights in use are few, because then it reaches the optimum in a few
+passes; otherwise it is AdaGrad, whose steps need no tuning, row by row for one output.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ..optim.rules import make_rule
 from ..optim.schedules import make_schedule
 from .batches import steps_of_epoch
 from .config import FitConfig
-from .stepsize import automatic_rate
+from .stepsize import automatic_rate, scale_of_rate
 
 _BATCH, _LEAST_BATCH = 1024, 16
 # Weights beyond the dense ones from which on a row touches so few of them that it is worth a step of its own.
@@ -129,6 +129,7 @@ def make_recipe(
     entries: float,
     smoothness: float,
     ranks: int,
+    scale: float = 1.0,
 ) -> Recipe:
     """Resolve a configuration for a rule.
 
@@ -147,6 +148,8 @@ def make_recipe(
     smoothness : float
         Of a mini-batch's objective, for the rules that need it.
     ranks : int
+    scale : float
+        Of the target, in units of the score.
     """
     layout = problem.layout
     batch = min(batch, max(rows, 1))
@@ -155,7 +158,8 @@ def make_recipe(
     # Row by row only touched weights are stepped, however few there are: that is what makes the pass one loop.
     touched = updates_sparse(layout, batch, max(entries, 1.0), not local) or (batch == 1 and layout.size > layout.dense)
     sparse = touched and compression == "none" and rule != "svrg"
-    rate = automatic_rate(rule, max(smoothness, 1e-12)) if config.eta0 == "auto" else float(config.eta0)
+    rate = automatic_rate(rule, max(smoothness, 1e-12), scale_of_rate(rule, problem.loss, scale))
+    rate = rate if config.eta0 == "auto" else float(config.eta0)
     total = config.max_iter * steps_of_epoch(rows, batch)
     schedule = make_schedule(
         config.learning_rate,

@@ -20,6 +20,7 @@ from ..objective.curvature import Sample, SamplePlan
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
 from ..objective.share import Share, longest_run
+from ..objective.start import totals_of_rows
 from . import place, sample_parts
 from .config import FitConfig
 from .engine import RankContext
@@ -140,11 +141,11 @@ class ShareOnWorker:
         """Statistics of the rows."""
         return self._stores[0].statistics.to_bytes()
 
-    def gradient(self, params: np.ndarray, used: np.ndarray | None) -> bytes:
+    def gradient(self, params: np.ndarray, used: np.ndarray | None, width: float) -> bytes:
         """Gradient, loss and rows; ``used`` are the positions of the parameters that travel, if the others need not."""
         if used is not None:
             params = spread(params, used, self.share.problem.size)
-        partial = self._work.full_gradient(self.share.training(), params)
+        partial = self._work.full_gradient(self.share.training(), params, width)
         gradient = partial.gradient if used is None else partial.gradient[used]
         return Partial(gradient, partial.loss, partial.rows).to_vector().tobytes()
 
@@ -161,13 +162,25 @@ class ShareOnWorker:
         """Sparse values and rows."""
         return np.array([count_values(self.share), self._stores[0].rows], np.float64).tobytes()
 
+    def totals(self) -> bytes:
+        """Sums over the targets."""
+        return totals_of_rows(self.share.training(), self.share.run).tobytes()
+
     def sample(self, active: np.ndarray, plan: SamplePlan, step: int) -> bytes:
         """Sums of squares of the active weights' features, and every so-many-th sampled row."""
         return sample_parts.to_bytes(self._sample(active, plan), step)
 
-    def sums(self, active: np.ndarray, plan: SamplePlan, weights: np.ndarray, part: float) -> bytes:
+    def sums(
+        self, active: np.ndarray, plan: SamplePlan, weights: np.ndarray, part: float, width: float, floor: float
+    ) -> bytes:
         """Loss, gradient and curvature of the sampled rows."""
-        return self._sample(active, plan).sums(weights, part).to_vector().tobytes()
+        return self._sample(active, plan).sums(weights, part, width, floor).to_vector().tobytes()
+
+    def along(
+        self, active: np.ndarray, plan: SamplePlan, weights: np.ndarray, step: np.ndarray, part: float, width: float
+    ) -> bytes:
+        """Loss of the sampled rows along a step."""
+        return self._sample(active, plan).along(weights, step, part, width).tobytes()
 
     def epoch(self, recipe: Any, arrays: bytes, number: int, step: int) -> bytes:
         """A local epoch from the given weights: the sums over rows of what it ended with."""

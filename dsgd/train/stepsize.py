@@ -4,6 +4,8 @@ A mini-batch of ``b`` rows drawn from many has an expected smoothness of about `
 objective and ``L_max`` the largest of a single row (Gower et al. 2019, *SGD: general analysis and improved rates*).
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..kernels.rows import Rows
@@ -17,9 +19,24 @@ _ROWS = 2048
 _POWER_STEPS = 12
 
 
-def automatic_rate(rule: str, smoothness: float) -> float:
-    """First learning rate of a rule."""
-    return _SCALE_FREE[rule] if rule in _SCALE_FREE else _FRACTIONS[rule] / smoothness
+def automatic_rate(rule: str, smoothness: float, scale: float = 1.0) -> float:
+    """First learning rate of a rule; ``scale`` is a factor (:func:`scale_of_rate`)."""
+    return scale * (_SCALE_FREE[rule] if rule in _SCALE_FREE else _FRACTIONS[rule] / smoothness)
+
+
+def scale_of_rate(rule: str, loss: Any, scale: float) -> float:
+    """Factor on a rule's rate where targets have a scale: steps that do not grow with the error must be told how large it is.
+
+    FTRL keeps its own rate: its weights are a function of it, and it must not change from fit to fit.
+
+    Examples
+    --------
+    >>> from dsgd.losses import make_loss
+    >>> scale_of_rate("adagrad", make_loss("squared_error"), 50.0), scale_of_rate("sgd", make_loss("squared_error"), 50.0)
+    (50.0, 1.0)
+    """
+    bounded = rule in _SCALE_FREE or not getattr(loss, "smooth", True)
+    return scale if bounded and rule != "ftrl" else 1.0
 
 
 def needs_smoothness(rule: str) -> bool:

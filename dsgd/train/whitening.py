@@ -157,14 +157,6 @@ def typical_curvature(loss, label_mean: float) -> float:
     return float(inner.curvature(np.log(mean), mean))
 
 
-def null_intercept(loss, sample: GangSample) -> float:
-    """The intercept of a log-link model without features, where such a model is better begun from than from zero."""
-    target, exposure = sample.totals()
-    return (
-        float(np.log(target / exposure)) if getattr(loss, "link", "") == "log" and target > 0 and exposure > 0 else 0.0
-    )
-
-
 def _inverse(matrix: np.ndarray) -> np.ndarray:
     """Inverse of a positive semi-definite matrix; coordinates without any curvature stand still."""
     diagonal = np.diagonal(matrix)

@@ -12,13 +12,15 @@ import numpy as np
 from ..collectives import connect
 from ..collectives.base import Collective
 from ..data.statistics import Statistics, merge
+from ..objective.active import with_nonzero
 from ..objective.passes import Pass
 from ..objective.problem import RUN_ROWS, Problem
 from ..objective.share import Share, longest_run
+from ..objective.start import null_intercept, target_scale
 from . import place
 from .engine import RankContext
 from .field import GangField
-from .newton import MOST_PARAMETERS, Newton
+from .newton import Newton, most_weights
 from .plan import make_plan
 from .progress import Progress
 from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
@@ -29,7 +31,7 @@ from .svrg import SVRG
 from .task import FitTask
 from .used_weights import agree, make_numbering, narrow
 from .whitened import WhitenedAverage, WhitenedSVRG
-from .whitening import MOST_FEATURES, Whitener, null_intercept, whitened_batch
+from .whitening import MOST_FEATURES, Whitener, whitened_batch
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
@@ -106,9 +108,12 @@ class Rank:
         self.progress = Progress(self.config, self.rows, validate, report, watch)
 
     def _watch(self) -> None:
-        """Hold a few rows out to see when to stop: many weights go on learning the training rows by heart."""
-        enough = self.problem.rows >= _WATCHED_ROWS and self.config.tol is not None
-        if enough and not self.share.held_out:
+        """Judge by the validation rows, or a few held out, when to stop: many weights go on learning rows by heart."""
+        if self.config.tol is None or self.config.early_stopping:
+            return
+        if self.share.held_out:
+            self._take_up(0.0, watch=True)
+        elif self.problem.rows >= _WATCHED_ROWS:
             self._take_up(min(_WATCHED_PART, _MOST_WATCHED / self.problem.rows), watch=True)
 
     def run(self) -> bytes:
@@ -167,20 +172,34 @@ class Rank:
         return dict(state)
 
     def _train(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
-        rule = self.config.optimizer
+        rule, fresh = self.config.optimizer, self.initial is None
         if rule == "auto":
-            active = self._few_weights()
+            rule = "adagrad"
+            active = self._active(most_weights(self.config, self.problem, self.collective.size), params)
             if active is not None:
-                params = Newton(self.field, active, self.progress).run(params)
+                params = Newton(self.field, active, self.progress, fresh).run(params)
                 leave_steps(state, len(self.progress.history))
                 return params
-            rule = "adagrad"
             self._watch()
-        active = self.field.active(MOST_FEATURES) if self._whitens else None
+        active = self._active(MOST_FEATURES, params) if self._whitens else None
         if active is not None:
             return self._train_whitened(active, params, state)
+        return self._train_stepwise(rule, params, state, fresh)
+
+    def _active(self, limit: int, params: np.ndarray) -> np.ndarray | None:
+        """The weights in use, those of the model to start from included; None when they are more than ``limit``."""
+        active = self.field.active(limit) if limit > 0 else None
+        return None if active is None else with_nonzero(self.problem, active, params, limit)
+
+    def _train_stepwise(self, rule: str, params: np.ndarray, state: dict[str, Any], fresh: bool) -> np.ndarray:
+        scale = 1.0
+        if self.plan.classes is None:
+            totals = self.field.totals()
+            scale = target_scale(self.problem.loss, totals)
+            if fresh and self.problem.intercept:
+                params[-1] = null_intercept(self.problem.loss, totals)
         parts = (self.share, self.work, self.collective, self.progress, self.rows)
-        recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule))
+        recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule), scale)
         if rule == "svrg":
             return SVRG(recipe, *parts).run(params, state)
         return Stepwise(recipe, *parts).run(params, state)
@@ -190,14 +209,14 @@ class Rank:
         batch = whitened_batch(len(active), self.rows) if automatic else int(self.config.batch_size)
         sample = self.field.sample(active)
         whitener = Whitener(sample, self.problem, active, batch, self.plan.statistics.label.mean)
-        if self.initial is None and self.problem.intercept:
-            params[-self.problem.outputs :] = null_intercept(self.problem.loss, sample)
+        if self.initial is None and self.problem.intercept and self.problem.outputs == 1:
+            params[-1] = null_intercept(self.problem.loss, sample.totals())
         # The smoothness is that of the coordinates, epoch by epoch.
         recipe = self._recipe(self.config.optimizer, batch, 1.0)
         kind = WhitenedSVRG if self.config.optimizer == "svrg" else WhitenedAverage
         return kind(recipe, self.field, self.progress, self.rows, whitener).run(params, state)
 
-    def _recipe(self, rule: str, batch: int, smoothness: float) -> Recipe:
+    def _recipe(self, rule: str, batch: int, smoothness: float, scale: float = 1.0) -> Recipe:
         return make_recipe(
             self.config,
             self.problem,
@@ -206,18 +225,9 @@ class Rank:
             batch=batch,
             entries=self.field.entries(),
             smoothness=smoothness,
+            scale=scale,
             ranks=self.collective.size,
         )
-
-    def _few_weights(self) -> np.ndarray | None:
-        """The weights in use, if "auto" may take the recipe for few weights."""
-        inner = getattr(self.problem.loss, "loss", self.problem.loss)
-        smooth = getattr(inner, "smooth", True)
-        plain = self.config.mode.compression == "none" and self.config.mode.local_steps == 1
-        if not smooth or not plain or self.config.average:
-            return None
-        limit = MOST_PARAMETERS // self.problem.outputs - 1
-        return self.field.active(limit) if limit > 0 else None
 
     def _smoothness(self, rule: str) -> float:
         if not needs_smoothness(rule) or self.config.eta0 != "auto":

@@ -41,6 +41,37 @@ def huber(score, y, epsilon=0.1):
     return value, np.clip(error, -epsilon, epsilon)
 
 
+def squared_epsilon_insensitive(score, y, epsilon=0.1):
+    """max(0, |s - y| - epsilon)^2."""
+    error = score - y
+    slack = np.maximum(np.abs(error) - epsilon, 0)
+    return slack**2, 2 * slack * np.sign(error)
+
+
+def epsilon_insensitive(score, y, epsilon=0.1):
+    """max(0, |s - y| - epsilon)."""
+    error = score - y
+    return np.maximum(np.abs(error) - epsilon, 0), np.where(np.abs(error) > epsilon, np.sign(error), 0.0)
+
+
+def quantile(score, y, quantile=0.5):
+    """(1 - quantile) (s - y) where that is positive, else -quantile (s - y)."""
+    error = score - y
+    return np.maximum((1 - quantile) * error, -quantile * error), np.where(error > 0, 1 - quantile, -quantile)
+
+
+def hinge(score, y):
+    """max(0, 1 - y s)."""
+    margin = y * score
+    return np.maximum(0, 1 - margin), np.where(margin < 1, -y, 0.0)
+
+
+def tweedie(score, y, power=1.5):
+    """exp((2 - power) s) / (2 - power) - y exp((1 - power) s) / (1 - power)."""
+    above, below = np.exp((2 - power) * score), np.exp((1 - power) * score)
+    return above / (2 - power) - y * below / (1 - power), above - y * below
+
+
 def poisson(score, y):
     """exp(s) - y s: half the Poisson deviance, less what does not depend on s."""
     mean = np.exp(score)
@@ -62,5 +93,20 @@ def multinomial(score, y):
 
 
 LOSSES = {
-    f.__name__: f for f in (log_loss, squared_hinge, modified_huber, squared_error, huber, poisson, gamma, multinomial)
+    f.__name__: f
+    for f in (
+        log_loss,
+        hinge,
+        squared_hinge,
+        modified_huber,
+        squared_error,
+        huber,
+        epsilon_insensitive,
+        squared_epsilon_insensitive,
+        quantile,
+        poisson,
+        gamma,
+        tweedie,
+        multinomial,
+    )
 }
