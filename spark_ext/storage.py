@@ -97,15 +97,30 @@ class _Remote:
             raise ConfigError(f"{self.path} is not a saved model, so it is not replaced; name another place")
 
     def put(self, local: str) -> None:
-        """Copy a local directory here: under another name first, so that what bears the name is whole."""
-        unfinished = self._path(f"{self.path}.{uuid.uuid4().hex[:8]}.unfinished")
+        """Copy a local directory here: under another name first, so that what bears the name is whole.
+
+        What was here steps aside, and comes back if the new one cannot take its place.
+        """
+        unfinished, aside = (self._path(f"{self.path}.{uuid.uuid4().hex[:8]}.{end}") for end in ("unfinished", "old"))
+        replaced = self.filesystem.exists(self.path)
         try:
             self.filesystem.copyFromLocalFile(self._path(f"file://{local}"), unfinished)
-            self.filesystem.delete(self.path, True)
-            if not self.filesystem.rename(unfinished, self.path):
-                raise OSError(f"{unfinished} could not be renamed to {self.path}")
+            if replaced:
+                self._rename(self.path, aside)
+            try:
+                self._rename(unfinished, self.path)
+            except BaseException:
+                if replaced:
+                    self._rename(aside, self.path)
+                raise
+            if replaced:
+                self.filesystem.delete(aside, True)
         finally:
             self.filesystem.delete(unfinished, True)
+
+    def _rename(self, source: Any, target: Any) -> None:
+        if not self.filesystem.rename(source, target):
+            raise OSError(f"{source} could not be renamed to {target}")
 
     def get(self, local: str) -> None:
         """Copy the directory to a local one."""

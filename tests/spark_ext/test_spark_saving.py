@@ -12,6 +12,7 @@ from pyspark.ml.feature import VectorAssembler
 import dsgd
 import spark_ext
 from dsgd import CheckpointError, ConfigError
+from spark_ext import storage
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,24 @@ def test_a_model_of_another_filesystem(fitted, remote):
     (folder / "home").mkdir()
     with pytest.raises(ConfigError, match="not a saved model"):
         model.write().overwrite().save(f"{place}/home")
+
+
+def test_a_model_that_cannot_be_replaced_stays(fitted, remote, monkeypatch):
+    place, folder = remote
+    fitted.stages[1].save(f"{place}/kept")
+    before = sorted(path.name for path in folder.iterdir())
+    rename = storage._Remote._rename
+
+    def full(self, source, target):
+        if str(source).endswith(".unfinished"):
+            raise OSError("disk full")
+        rename(self, source, target)
+
+    monkeypatch.setattr(storage._Remote, "_rename", full)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.stages[1].write().overwrite().save(f"{place}/kept")
+    assert sorted(path.name for path in folder.iterdir()) == before
+    same(fitted.stages[1], spark_ext.SGDClassificationModel.load(f"{place}/kept"))
 
 
 def test_a_model_of_another_package_has_no_parameters_of_spark(fitted, rows, tmp_path):
