@@ -88,8 +88,8 @@ model_options = stacked(
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")
 MODE = ("topology", "local_steps", "compression")
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
-OTHER = ("early_stopping", "random_state", "standardize", "port_range", "interface", "deadline")
-OTHER += ("memory_limit", "cache_bytes")
+LIMITS = ("port_range", "interface", "deadline", "memory_limit", "cache_bytes")
+OTHER = ("early_stopping", "random_state", "standardize", *LIMITS)
 
 
 @click.command(name="fit")
