@@ -42,7 +42,8 @@ class Case:
 
 
 # Rows of the larger side of cost_per_row, as a multiple of the smaller; what a first fit compiles does not depend on its rows.
-GROWTH, FIRST_ROWS = 5, 10_000
+GROWTH, FIRST_ROWS = 50, 10_000
+MEMORY_LIMIT = 2_000_000_000
 
 
 def _to_loss(name: str, what: str, target: float, peer: str) -> Line:
@@ -138,11 +139,11 @@ CASES = (
         data="vectors of 100 and of 1,000,000 float32",
     ),
     Case(
-        "cost_per_row", "benchmarks.runs:cost_per_row", 1, 1200, 3,
+        "cost_per_row", "benchmarks.runs:cost_per_row", 1, 2400, 3,
         (Line("cost_per_row", f"click, seconds a row of an online epoch, {GROWTH}M rows / 1M", "overhead", "many_rows", 1.15,
               "few_rows"),),
-        {"growth": GROWTH},
-        data=f"{{rows:,}} rows, and {GROWTH} times as many",
+        {"growth": GROWTH, "memory_limit": MEMORY_LIMIT},
+        data=f"{{rows:,}} rows, and the same files {GROWTH} times, memory_limit {MEMORY_LIMIT / 1e9:g} GB",
     ),
     Case(
         "first_fit", "benchmarks.runs:first_fit", 1, 400, 3,

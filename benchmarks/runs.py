@@ -7,6 +7,7 @@ are rates.
 
 import os
 import tempfile
+from pathlib import Path
 
 from . import click, data
 from .measure import Sample, take_turns
@@ -180,22 +181,28 @@ def collectives(rounds: int) -> dict:
     return {"samples": samples, "units": 1}
 
 
-def cost_per_row(rows: int, rounds: int, growth: int) -> dict:
-    """Seconds a row of an online epoch from Parquet, at ``rows`` and at ``growth`` times as many, and the peak of memory."""
+def cost_per_row(rows: int, rounds: int, growth: int, memory_limit: int) -> dict:
+    """Seconds a row of an online epoch from Parquet, of ``rows`` and of ``growth`` times as many, and the peak of memory.
+
+    The larger side has the same files so many times: rows that are read, encoded and trained on one by one cost what they do,
+    whether or not there are others like them.
+    """
     from .isolate import call
 
-    def side(count: int) -> Sample:
+    source = click.click(rows) / "train"
+
+    def side(copies: int) -> Sample:
         # A process of its own each time: a process never forgets the peak of what it did before.
-        seconds, peak = call("benchmarks.runs:online_epoch", cores=1, seconds=600, rows=count)
-        return Sample(seconds / data.split_rows(count)[0], detail={"rows": count, "peak_bytes": peak})
+        options = {"source": str(source), "copies": copies, "memory_limit": memory_limit}
+        seconds, peak = call("benchmarks.runs:online_epoch", cores=1, seconds=900, **options)
+        count = copies * data.split_rows(rows)[0]
+        return Sample(seconds / count, detail={"rows": count, "peak_bytes": peak, "memory_limit": memory_limit})
 
-    for count in (rows, rows * growth):
-        click.click(count)  # made before a side's time runs
-    sides = {"few_rows": lambda: side(rows), "many_rows": lambda: side(rows * growth)}
-    return _result(sides, rounds, rows, budget=600)
+    sides = {"few_rows": lambda: side(1), "many_rows": lambda: side(growth)}
+    return _result(sides, rounds, rows, budget=900)
 
 
-def online_epoch(rows: int) -> tuple[float, int]:
+def online_epoch(source: str, copies: int, memory_limit: int) -> tuple[float, int]:
     """Seconds of an online epoch after the first, and the greatest resident memory of the fit, in bytes."""
     import resource
 
@@ -203,8 +210,14 @@ def online_epoch(rows: int) -> tuple[float, int]:
 
     from .ours import fits
 
-    dataset = read_parquet(str(click.click(rows) / "train"), label="label")
-    sample = fits.epochs(dataset, 1, optimizer="adagrad", batch_size=1, eta0=0.1, max_iter=3)
+    files = sorted(Path(source).glob("*.parquet"))
+    with tempfile.TemporaryDirectory(prefix="copies-", dir=Path(source).parent) as directory:
+        for copy in range(copies):
+            for file in files:
+                os.link(file, Path(directory) / f"{copy:04d}-{file.name}")
+        dataset = read_parquet(directory, label="label")
+        options = {"batch_size": 1, "eta0": 0.1, "max_iter": 3, "memory_limit": memory_limit}
+        sample = fits.epochs(dataset, 1, optimizer="adagrad", **options)
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sample.seconds, max(resource.getrusage(who).ru_maxrss for who in whose) * 1024
 
