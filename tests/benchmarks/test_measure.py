@@ -156,5 +156,5 @@ def test_page_shows_peaks_and_yardsticks(tmp_path, monkeypatch):
     ranks = samples(two_ranks=[0.5], one_rank=[1.0], two_threads=[0.5], one_thread=[0.5])
     results.save(results.success(BY_NAME["two_ranks_4096"], 1_000_000, {"samples": ranks, "units": 1.0}))
     page = report.write().read_text()
-    assert "5M rows / 1M | 200 ns, peak 500 MB | 200 ns, peak 300 MB | 1 x (1, 1) | ≤ 1.15 x | yes |" in page
+    assert "50M rows / 1M | 200 ns, peak 500 MB | 200 ns, peak 300 MB | 1 x (1, 1) | ≤ 1.15 x | yes |" in page
     assert "never meet / one | 500 ms | 500 ms | 2 x (2, 2) |  |  |" in page
