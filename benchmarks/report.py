@@ -46,15 +46,15 @@ def table_rows(case: Case, result: dict | None, notes: dict[str, str]) -> list[s
     found = {} if result is None or problem else {line["name"]: line for line in result["lines"]}
     rows = []
     for line in case.lines:
-        note = notes.get(line.name, "")
+        note, what = notes.get(line.name, ""), found.get(line.name, {}).get("what", line.what)
         if line.name in found:
-            # What a line is called and has to reach is what is declared now; the figures are those that were taken.
-            judged = found[line.name] | {"what": line.what, "target": line.target}
+            # What was measured is what the result says; what it has to reach is what is declared now.
+            judged = found[line.name] | {"target": line.target}
             reached = "" if line.target is None else "yes" if judged["reached"] else "no"
             cells = [*_sides(judged, result["samples"]), _figure(judged), _target(judged), reached, note]
         else:
             cells = ["", "", "", _target(asdict(line)), "not run", f"{note} {problem}".strip()]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (line.name, line.what, *cells)) + " |")
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in (line.name, what, *cells)) + " |")
     return rows
 
 
