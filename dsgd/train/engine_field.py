@@ -31,7 +31,7 @@ class EngineField:
         self._statistics = self.ask("statistics", MERGE)
         config, first = tasks[0].config, tasks[0]
         merged = Statistics.from_bytes(self._statistics)
-        self.plan: Plan = make_plan(config, first.dataset.spec, merged, first.classes, seen=first.seen)
+        self.plan: Plan = make_plan(config, first.dataset, merged, first.classes, seen=first.seen)
         self.problem = self.plan.problem
         self._held_out = config.early_stopping or tasks[0].validation is not None
         self._used: np.ndarray | None = None  # positions of the parameters that some row uses, once they are known

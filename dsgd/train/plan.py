@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data.dataset import require_rows
+from ..data.dataset import Dataset, require_rows
 from ..data.label_statistics import LabelStatistics
 from ..data.layout import Layout
-from ..data.spec import FeatureSpec
 from ..data.statistics import Statistics
 from ..errors import ConfigError, DataError
 from ..losses import OneVersusRest, Softmax, make_loss
@@ -50,7 +49,7 @@ class Plan:
 
 def make_plan(
     config: FitConfig,
-    spec: FeatureSpec,
+    dataset: Dataset,
     statistics: Statistics,
     classes=None,
     layout: Layout | None = None,
@@ -61,13 +60,14 @@ def make_plan(
     Parameters
     ----------
     config : FitConfig
-    spec : FeatureSpec
+    dataset : Dataset
+        Its features and the names of its columns; no row is read.
     statistics : Statistics
         Merged over all ranks.
     classes : array-like, optional
         All classes that there can be.
     layout : Layout, optional
-        Of the numbered weights, if they are; otherwise that of ``spec``.
+        Of the numbered weights, if they are; otherwise that of the dataset.
     seen : float
         Weight of earlier rows, to which these are added.
 
@@ -76,16 +76,19 @@ def make_plan(
     DataError
         For an empty dataset, no weight, a single class.
     """
+    spec, roles = dataset.spec, dataset.roles
     require_rows(statistics.rows, "the training data")
     if statistics.weight <= 0:
-        raise DataError("all sample weights are zero; at least one row must have a positive weight")
+        raise DataError(
+            f"all weights in column {roles.weight!r} are zero; at least one row must have a positive weight"
+        )
     if spec.missing == "mean":
         statistics = statistics.imputed()
     dtype = np.dtype(config.dtype)
     loss = make_loss(config.loss, epsilon=config.epsilon, quantile=config.quantile, power=config.power)
     found = None
     if config.task == "classification":
-        found = _all_classes(statistics.label, classes)
+        found = _all_classes(statistics.label, str(roles.label), classes)
     loss, outputs, kind = _outputs(config, loss, found)
     weight, class_weight = _class_weight(config, found, statistics)
     seen += weight
@@ -110,21 +113,21 @@ def make_plan(
     return Plan(problem, found, _targets(found, outputs), statistics, kind, means, seen)
 
 
-def _all_classes(label: LabelStatistics, given) -> np.ndarray:
+def _all_classes(label: LabelStatistics, name: str, given) -> np.ndarray:
     if label.classes is None:
         raise DataError(
-            "the label has more than 10,000 distinct values; use a regressor, or a label column that holds classes"
+            f"the label column {name!r} has more than 10,000 distinct values; use a regressor, or a column that holds classes"
         )
     classes = label.classes
     if given is not None:
         classes = np.unique(np.asarray(given))
         unknown = [value for value in label.classes.tolist() if value not in set(classes.tolist())]
         if unknown:
-            raise DataError(f"label {unknown[0]!r} is none of the classes {classes.tolist()[:10]}")
+            raise DataError(f"label {unknown[0]!r} in column {name!r} is none of the classes {classes.tolist()[:10]}")
     if len(classes) < 2:
         raise DataError(
-            f"a classifier needs at least two classes; the number of classes has to be greater than one; got "
-            f"{len(classes)} class: every label is {classes.tolist()[0]!r}"
+            "a classifier needs at least two classes; the number of classes has to be greater than one; got "
+            f"{len(classes)} class: every label in column {name!r} is {classes.tolist()[0]!r}"
         )
     return classes
 

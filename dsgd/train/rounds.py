@@ -114,7 +114,7 @@ class ShareOnWorker:
             return
         config = self._task.config
         merged = Statistics.from_bytes(statistics)
-        plan = make_plan(config, self._task.dataset.spec, merged, self._task.classes, seen=self._task.seen)
+        plan = make_plan(config, self._task.dataset, merged, self._task.classes, seen=self._task.seen)
         finish_stores(plan, *self._stores)
         store, held_out = self._stores
         fraction = config.validation_fraction if config.early_stopping and held_out is None else 0.0

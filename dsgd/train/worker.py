@@ -83,7 +83,7 @@ class Rank:
             if task.initial is not None:
                 self.initial = narrow(task.initial, layout, self.positions)
             layout = numbering.layout
-        self.plan = make_plan(self.config, spec, statistics, task.classes, layout, task.seen)
+        self.plan = make_plan(self.config, task.dataset, statistics, task.classes, layout, task.seen)
         finish_stores(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0

@@ -17,19 +17,10 @@ from dsgd.train import selftest
 from pipelines.java import java_problem
 
 from ..conftest import require, unavailable
+from ..processes import end
 
 SELF = "dsgd.train.selftest:"
 SCRIPT = Path(__file__).with_name("spark_cluster.py")
-
-
-def ended(process):
-    """Stop a process that this test started."""
-    process.terminate()
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(timeout=20)
 
 
 def run_on(master, directory):
@@ -98,14 +89,14 @@ def standalone(java, tmp_path):
         log = tmp_path / "master.log"
         arguments = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
         master = spark_class(deploy + "master.Master", *arguments, log=log)
-        started.callback(ended, master)
+        started.callback(end, master)
         address = await_line(log, r"Starting Spark master at (spark://\S+)", master)
         for number in range(2):
             log = tmp_path / f"worker-{number}.log"
             work = str(tmp_path / f"work-{number}")
             options = ["--cores", "1", "--memory", "1g", "--work-dir", work, "--webui-port", "0", address]
             worker = spark_class(deploy + "worker.Worker", "--host", "127.0.0.1", "--port", "0", *options, log=log)
-            started.callback(ended, worker)
+            started.callback(end, worker)
             await_line(log, r"Successfully registered with master (\S+)", worker)
         yield address
 
@@ -140,7 +131,7 @@ def test_dask_ranks_end_when_their_driver_dies(dask_client):
         assert driver.stdout.readline() == "running\n"
         driver.send_signal(signal.SIGKILL)
     finally:
-        ended(driver)
+        end(driver)
     # The ranks see that their tasks are withdrawn, and the leases of the dead driver expire.
     assert len(selftest.check(DaskEngine(dask_client, turn_deadline=120.0), 2, deadline=60.0)) == 2
 

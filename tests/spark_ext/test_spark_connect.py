@@ -18,6 +18,7 @@ import dsgd
 from pipelines.java import java_problem
 
 from ..conftest import unavailable
+from ..processes import end
 
 pyspark = pytest.importorskip("pyspark")
 HOME = Path(pyspark.__file__).parent
@@ -61,18 +62,9 @@ def remote(tmp_path_factory):
             cwd=scratch,
             env={**os.environ, **HERE, "SPARK_HOME": str(HOME)},
         )
-        stack.callback(_end, server)
+        stack.callback(end, server)
         _await(scratch / "server.log", "Spark Connect server started", server)
         yield f"sc://127.0.0.1:{port}"
-
-
-def _end(process):
-    process.terminate()
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(timeout=20)
 
 
 def _await(log, text, process):
