@@ -93,6 +93,17 @@ def test_a_column_that_is_constant_at_first_is_learnt_later():
     close(second, train(X, y, standardize=True), 0.1)
 
 
+@pytest.mark.parametrize("mode", [Sync(), Sync("engine"), Sync("engine", local_steps="epoch")])
+def test_every_rank_knows_the_weight_of_earlier_rows(mode):
+    X, y = problem()
+    config = {"optimizer": "adagrad", "max_iter": 1, "tol": None, "n_workers": 2, "mode": mode, "dtype": "float64"}
+    first = train(X, y, **config)
+    assert first.state["weight"] == len(y)
+    added = train(X, y, initial=first, seen=first.state["weight"], **config)
+    assert added.state["weight"] == 2 * len(y)
+    close(added, train(X, y, initial=first, alpha=0.5 / len(y), **config), 1e-12)
+
+
 @pytest.mark.parametrize("estimator", [SGDClassifier, SGDRegressor])
 def test_parts_add_up_to_the_weight_that_the_penalty_goes_by(estimator):
     """``alpha="auto"`` is 1 / (weight of all rows so far): of the fit before, if there was one, and of every part."""

@@ -14,13 +14,16 @@ from ..reference.optimum import Objective, kkt_violation, solve
 CLASSIFICATION = ("log_loss", "hinge", "squared_hinge", "modified_huber")
 
 
-def train(X, y, weight=None, offset=None, *, processes=False, validation=None, initial=None, classes=None, **config):
+def train(
+    X, y, weight=None, offset=None, *, processes=False, validation=None, initial=None, classes=None, seen=0.0, **config
+):
     """Fit in threads (or processes) of this machine; ``config`` are parameters of FitConfig."""
     config.setdefault("task", "classification" if config.get("loss", "log_loss") in CLASSIFICATION else "regression")
     dataset = as_dataset(X, y, weight, offset)
     with LocalEngine(processes=processes) as engine:
         held_out = None if validation is None else as_dataset(*validation)
-        return fit(dataset, FitConfig(**config), engine, validation=held_out, initial=initial, classes=classes)
+        going_on = {"initial": initial, "classes": classes, "seen": seen}
+        return fit(dataset, FitConfig(**config), engine, validation=held_out, **going_on)
 
 
 class Outcome(NamedTuple):
