@@ -1,4 +1,4 @@
-"""Which parameters of a fit do not go together: one table, read before any work starts; each entry says what works instead."""
+"""Which parameters of a fit do not go together: tables read before any work starts; each entry says what works."""
 
 from typing import Any
 
@@ -8,15 +8,18 @@ from ..losses import LOSSES
 
 def refuse_combinations(config: Any) -> None:
     """Raise ConfigError when a :class:`dsgd.train.config.FitConfig` asks for a combination that does not exist."""
-    for asked, message in _combinations(config):
-        if asked:
-            raise ConfigError(message)
+    tables = [_of_losses, _of_rounds] if config.mode.topology == "engine" else [_of_losses]
+    for table in (*tables, _of_rules):
+        for asked, message in table(config):
+            if asked:
+                raise ConfigError(message)
 
 
-def _combinations(config: Any) -> list[tuple[bool, str]]:
-    """What does not go together: whether it is asked for, and what to say."""
-    mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
-    engine, gang = mode.topology == "engine", config.n_workers > 1 and mode.topology != "engine"
+# Each table: whether something is asked for that does not go together, and what to say.
+
+
+def _of_losses(config: Any) -> list[tuple[bool, str]]:
+    """The loss with the task, the penalty and the rule."""
     losses: dict[str, Any] = LOSSES
     fitting = sorted(
         name for name, loss in losses.items() if (loss.task == "binary") == (config.task == "classification")
@@ -40,34 +43,54 @@ def _combinations(config: Any) -> list[tuple[bool, str]]:
             f"not {config.validation_fraction!r}",
         ),
         (
-            schedule == "optimal" and (config.alpha == 0 or config.penalty is None),
+            config.learning_rate == "optimal" and (config.alpha == 0 or config.penalty is None),
             "learning_rate='optimal' takes its rates from the penalty: use alpha > 0, or another schedule, such as 'invscaling'",
         ),
         (
-            rule == "svrg" and not losses[config.loss].smooth,
+            config.optimizer == "svrg" and not losses[config.loss].smooth,
             f"optimizer='svrg' needs a smooth loss and {config.loss!r} has corners; use optimizer='sgd' with average=True",
         ),
+    ]
+
+
+def _of_rounds(config: Any) -> list[tuple[bool, str]]:
+    """What an engine's own aggregate does not do."""
+    mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
+    return [
         (
-            engine and mode.local_steps not in (1, "epoch"),
+            mode.local_steps not in (1, "epoch"),
             "topology='engine' costs an engine's job a round, so local_steps must be 1 (full gradients) or 'epoch'; "
             f"{mode.local_steps!r} needs topology='ring' or 'tree'",
         ),
         (
-            engine and mode.compression != "none",
+            mode.compression != "none",
             f"topology='engine' adds plain sums up; compression={mode.compression!r} needs topology='ring' or 'tree'",
         ),
         (
-            engine and rule == "svrg",
+            rule == "svrg",
             "optimizer='svrg' takes mini-batch steps; with topology='engine' use optimizer='auto', or topology='ring'",
         ),
         (
-            engine and bool(config.average),
+            bool(config.average),
             "average=True averages mini-batch steps, and topology='engine' takes none; use topology='ring' or 'tree'",
         ),
         (
-            engine and schedule == "adaptive",
+            schedule == "adaptive",
             "learning_rate='adaptive' needs topology='ring' or 'tree'; with 'engine' use 'constant' or 'invscaling'",
         ),
+        (
+            mode.local_steps == 1 and config.batch_size != "auto",
+            "topology='engine' with local_steps=1 takes full gradients, not mini-batches; leave batch_size='auto', or use "
+            "local_steps='epoch' or topology='ring'",
+        ),
+    ]
+
+
+def _of_rules(config: Any) -> list[tuple[bool, str]]:
+    """Update rules with the ways to run them."""
+    mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
+    gang = config.n_workers > 1 and mode.topology != "engine"
+    return [
         (
             gang and rule == "svrg" and mode.local_steps != 1,
             f"optimizer='svrg' reduces every step; use local_steps=1, or optimizer='sgd' for {mode.local_steps!r}",
@@ -75,11 +98,6 @@ def _combinations(config: Any) -> list[tuple[bool, str]]:
         (
             gang and rule == "svrg" and mode.compression != "none",
             f"optimizer='svrg' sends exact gradients; use compression='none', or optimizer='sgd' for {mode.compression!r}",
-        ),
-        (
-            engine and mode.local_steps == 1 and config.batch_size != "auto",
-            "topology='engine' with local_steps=1 takes full gradients, not mini-batches; leave batch_size='auto', or use "
-            "local_steps='epoch' or topology='ring'",
         ),
         (
             rule == "svrg" and bool(config.average),

@@ -76,19 +76,15 @@ def make_plan(
     DataError
         For an empty dataset, no weight, a single class.
     """
-    spec, roles = dataset.spec, dataset.roles
-    require_rows(statistics.rows, "the training data")
-    if statistics.weight <= 0:
-        raise DataError(
-            f"all weights in column {roles.weight!r} are zero; at least one row must have a positive weight"
-        )
+    spec = dataset.spec
+    _check_rows(dataset, statistics)
     if spec.missing == "mean":
         statistics = statistics.imputed()
     dtype = np.dtype(config.dtype)
     loss = make_loss(config.loss, epsilon=config.epsilon, quantile=config.quantile, power=config.power)
     found = None
     if config.task == "classification":
-        found = _all_classes(statistics.label, str(roles.label), classes)
+        found = _all_classes(statistics.label, str(dataset.roles.label), classes)
     loss, outputs, kind = _outputs(config, loss, found)
     weight, class_weight = _class_weight(config, found, statistics)
     seen += weight
@@ -111,6 +107,13 @@ def make_plan(
     )
     means = statistics.mean if spec.missing == "mean" and spec.means is None else None
     return Plan(problem, found, _targets(found, outputs), statistics, kind, means, seen)
+
+
+def _check_rows(dataset: Dataset, statistics: Statistics) -> None:
+    require_rows(statistics.rows, "the training data")
+    if statistics.weight <= 0:
+        name = dataset.roles.weight
+        raise DataError(f"all weights in column {name!r} are zero; at least one row must have a positive weight")
 
 
 def _all_classes(label: LabelStatistics, name: str, given) -> np.ndarray:

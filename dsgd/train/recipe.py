@@ -160,16 +160,8 @@ def make_recipe(
     sparse = touched and compression == "none" and rule != "svrg"
     rate = automatic_rate(rule, max(smoothness, 1e-12), scale_of_rate(rule, problem.loss, scale))
     rate = rate if config.eta0 == "auto" else float(config.eta0)
-    total = config.max_iter * steps_of_epoch(rows, batch)
-    schedule = make_schedule(
-        config.learning_rate,
-        eta0=rate,
-        power_t=config.power_t,
-        alpha=max(problem.l2, problem.l1, 1e-12),
-        total_steps=total,
-        warmup_steps=config.warmup_steps,
-    )
     update = make_rule("sgd" if rule == "svrg" else rule, rate=rate)
+    schedule = _schedule(config, problem, rate, config.max_iter * steps_of_epoch(rows, batch))
     return Recipe(
         rule=in_dtype(update, problem.dtype),
         schedule=in_dtype(schedule, problem.dtype),
@@ -184,6 +176,17 @@ def make_recipe(
         adaptive=config.learning_rate == "adaptive",
         constant_rate=config.learning_rate in ("constant", "adaptive") and config.warmup_steps == 0,
         seed=config.seed,
+    )
+
+
+def _schedule(config: FitConfig, problem: Problem, rate: float, total_steps: int) -> Any:
+    return make_schedule(
+        config.learning_rate,
+        eta0=rate,
+        power_t=config.power_t,
+        alpha=max(problem.l2, problem.l1, 1e-12),
+        total_steps=total_steps,
+        warmup_steps=config.warmup_steps,
     )
 
 
