@@ -31,11 +31,11 @@ COLUMNS = ["a", "b", "c"]
 
 @pytest.fixture(scope="module")
 def people(spark):
-    """Doubles, the same as vectors, as arrays and as sparse vectors, and a label."""
+    """Doubles of three scales, the same as vectors, as arrays and as sparse vectors, and a label."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
     y = (X @ [2.0, -1.0, 0.5] + rng.logistic(size=300) > 0).astype(float)
-    frame = pd.DataFrame(X, columns=COLUMNS).assign(label=y, held=np.arange(300) % 4 == 0)
+    frame = pd.DataFrame(X * [1.0, 10.0, 0.1], columns=COLUMNS).assign(label=y, held=np.arange(300) % 4 == 0)
     frame = VectorAssembler(inputCols=COLUMNS, outputCol="features").transform(spark.createDataFrame(frame))
     sparse = F.udf(lambda v: Vectors.sparse(3, range(3), v.toArray()), frame.schema["features"].dataType)
     return frame.withColumn("array", vector_to_array("features")).withColumn("sparse", sparse("features")).cache()
@@ -54,6 +54,16 @@ def test_defaults_are_those_of_spark_ml(people, model):
     ours = spark_ext.SGDClassifier()
     for name in ("maxIter", "tol", "regParam", "elasticNetParam", "fitIntercept", "standardization", "predictionCol"):
         assert ours.getOrDefault(name) == LogisticRegression().getOrDefault(name), name
+
+
+@pytest.mark.parametrize("column", ["features", "sparse"])
+def test_a_penalty_means_what_it_means_in_spark_ml(people, column):
+    """On the standardised scale, of sparse vectors too."""
+    parameters = {"featuresCol": column, "regParam": 0.1, "elasticNetParam": 0.5}
+    reference = LogisticRegression(**parameters).fit(people)
+    ours = spark_ext.SGDClassifier(**parameters).fit(people)
+    np.testing.assert_allclose(ours.coefficients, reference.coefficients, rtol=0.01, atol=1e-4)
+    assert ours.intercept == pytest.approx(reference.intercept, rel=0.01, abs=0.01)
 
 
 def test_predictions_are_spark_columns(people, model):
