@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,22 @@ _TRAINING_BYTES, _VECTORS = 160 << 20, 6
 
 
 def open_stores(
-    context: RankContext, task: FitTask, stack: contextlib.ExitStack, numbering: Numbering | None = None
+    context: RankContext,
+    task: FitTask,
+    stack: contextlib.ExitStack,
+    numbering: Numbering | None = None,
+    moved: Callable[[], None] = lambda: None,
 ) -> tuple[Any, Any]:
-    """The rank's training rows and validation rows (or None), encoded, and their weights numbered."""
+    """The rank's training rows and validation rows (or None), encoded, and their weights numbered.
+
+    ``moved`` is called for every block, here and whenever the stores are read.
+    """
     config = task.config
     options: dict[str, Any] = {
         "dtype": np.dtype(config.dtype),
         "threads": config.threads_per_worker,
         "numbering": numbering,
+        "moved": moved,
         **memory_options(context, config, task.dataset.spec.layout.size),
     }
     os.makedirs(context.scratch, exist_ok=True)

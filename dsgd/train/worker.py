@@ -4,6 +4,7 @@ Every rank connects, encodes its rows once, merges the statistics, makes the sam
 """
 
 import contextlib
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -64,17 +65,26 @@ def run_rank(context: RankContext, task: FitTask) -> bytes:
             interface=config.interface,
         )
         stack.callback(collective.close)
-        rank = Rank(context, task, collective, stack)
+        # Ranks differ in speed and in rows, by any time: a rank at work is waited for, whatever the deadline.
+        moved = stack.enter_context(collective.working())
+        rank = Rank(context, task, collective, stack, moved)
         return rank.run()
 
 
 class Rank:
     """One rank's fit, after it has met the others."""
 
-    def __init__(self, context: RankContext, task: FitTask, collective: Collective, stack: contextlib.ExitStack):
+    def __init__(
+        self,
+        context: RankContext,
+        task: FitTask,
+        collective: Collective,
+        stack: contextlib.ExitStack,
+        moved: Callable[[], None] = lambda: None,
+    ):
         self.context, self.task, self.config, self.collective = context, task, task.config, collective
         spec, numbering = task.dataset.spec, make_numbering(task)
-        store, held_out = open_stores(context, task, stack, numbering)
+        store, held_out = open_stores(context, task, stack, numbering, moved)
         statistics = self._merged(store.statistics)
         self.initial, layout, self.positions = task.initial, spec.layout, None
         if numbering is not None:
