@@ -62,7 +62,7 @@ class LinearSGD(Fitted):
         initial = self._trained() if hasattr(self, "model_") else None
         dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
-        once: dict[str, Any] = {"max_iter": 1, "tol": None, "early_stopping": False}
+        once: dict[str, Any] = {"max_iter": 1, "tol": None}
         if self.optimizer == "auto":
             # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
             once["optimizer"] = "adagrad"
@@ -75,6 +75,11 @@ class LinearSGD(Fitted):
             raise ConfigError(
                 "learning_rate='cosine' falls to zero at the end of a fit, and partial_fit has none; use 'constant' or "
                 "'invscaling'"
+            )
+        if self.early_stopping:
+            raise ConfigError(
+                "early_stopping compares epochs of one fit, and partial_fit is one epoch; use early_stopping=False, and "
+                "evaluate(...) to watch rows that are held out"
             )
         if isinstance(getattr(self, "class_weight", None), str):
             raise ConfigError(

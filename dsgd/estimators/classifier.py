@@ -209,7 +209,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         Raises
         ------
         ConfigError
-            Also for ``learning_rate="cosine"`` and ``class_weight="balanced"``, which need to know all rows.
+            Also for ``learning_rate="cosine"``, ``early_stopping`` and ``class_weight="balanced"``, which need to know all rows.
         DataError, WorkerLost
         """
         if not hasattr(self, "model_"):

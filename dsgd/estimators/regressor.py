@@ -194,7 +194,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         Raises
         ------
         ConfigError
-            Also for ``learning_rate="cosine"``, which needs to know when the last rows have come.
+            Also for ``learning_rate="cosine"`` and ``early_stopping``, which need to know all rows.
         DataError, WorkerLost
         """
         return self._partial_fit(X, y, sample_weight, offset)

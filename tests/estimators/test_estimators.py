@@ -236,6 +236,7 @@ def test_estimators_are_imported_when_they_are_asked_for():
     ("parameters", "message"),
     [
         ({"learning_rate": "cosine", "optimizer": "sgd"}, "learning_rate='cosine' falls to zero"),
+        ({"early_stopping": True}, "early_stopping compares epochs"),
         ({"class_weight": "balanced"}, "class_weight='balanced' needs all rows"),
     ],
 )
