@@ -48,7 +48,9 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         Factor on the weights of each class's rows, 1 for classes that a dict does not name; "balanced" is n / (classes x
         rows of the class).
     optimizer : str, default="auto"
-        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
+        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl". "auto" solves for few
+        weights with full gradients, which have no order and no rate; giving ``eta0``, ``batch_size``, ``learning_rate``,
+        ``warmup_steps`` or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights.
     learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
         Schedule of the optimisers that have one.
     eta0 : float or "auto", default="auto"

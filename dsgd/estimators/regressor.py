@@ -36,7 +36,9 @@ class SGDRegressor(RegressorMixin, LinearSGD):
     tol : float or None, default=1e-4
         Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
     optimizer : str, default="auto"
-        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl".
+        "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl". "auto" solves for few
+        weights with full gradients, which have no order and no rate; giving ``eta0``, ``batch_size``, ``learning_rate``,
+        ``warmup_steps`` or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights.
     learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
         Schedule of the optimisers that have one.
     eta0 : float or "auto", default="auto"

@@ -18,6 +18,9 @@ from .config import FitConfig
 from .stepsize import automatic_rate, scale_of_rate
 
 _BATCH, _LEAST_BATCH = 1024, 16
+# How often an adaptive rate is lowered; by "auto", only until the noise of its steps is gone.
+_MOST_LOWERINGS = 8
+_LOWERINGS = {"auto": 3}
 # Weights beyond the dense ones from which on a row touches so few of them that it is worth a step of its own.
 _WIDE = 1 << 10
 
@@ -41,7 +44,9 @@ class Recipe:
         Rows after which averaging begins: with the epoch that uses the next one.
     local_steps : int or "epoch"
     compression : str
-    shuffle, adaptive, constant_rate : bool
+    shuffle, constant_rate : bool
+    lowerings : int
+        How often the rate is lowered when the objective no longer falls.
     seed : int
     """
 
@@ -55,7 +60,7 @@ class Recipe:
     local_steps: Any
     compression: str
     shuffle: bool
-    adaptive: bool
+    lowerings: int
     constant_rate: bool
     seed: int
 
@@ -173,7 +178,7 @@ def make_recipe(
         local_steps=config.mode.local_steps,
         compression=compression,
         shuffle=config.shuffle,
-        adaptive=config.learning_rate == "adaptive",
+        lowerings=_LOWERINGS.get(config.optimizer, _MOST_LOWERINGS) if config.learning_rate == "adaptive" else 0,
         constant_rate=config.learning_rate in ("constant", "adaptive") and config.warmup_steps == 0,
         seed=config.seed,
     )

@@ -16,6 +16,8 @@ from ..objective.share import Share
 _FRACTIONS = {"sgd": 0.5, "svrg": 0.3, "momentum": 0.05, "nesterov": 0.05}
 _SCALE_FREE = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "ftrl": 0.15}
 _ROWS = 2048
+# Part of the weight whose rows may be larger than what counts as the largest.
+_LARGER = 0.01
 _POWER_STEPS = 12
 
 
@@ -47,12 +49,14 @@ def needs_smoothness(rule: str) -> bool:
 def smoothness(problem: Problem, share: Share, batch_rows: int) -> float:
     """Upper estimate of a mini-batch objective's smoothness, from the first rows of this rank; 0 where there are none.
 
-    The largest eigenvalue of the second moments is found by power iteration. Losses without a bound on their curvature are
+    Rows count by their weights: a heavy one takes as large a step as many. The largest eigenvalue of the second moments is found
+    by power iteration. Losses without a bound on their curvature are
     given that of a score of zero.
     """
-    matrix = _first_rows(problem, share)
-    if not matrix.shape[0]:
+    matrix, weight = _first_rows(problem, share)
+    if not weight.sum() > 0:
         return 0.0
+    matrix = matrix * np.sqrt(weight)[:, None]
     vector = np.ones(matrix.shape[1]) / np.sqrt(matrix.shape[1])
     largest = 0.0
     for _ in range(_POWER_STEPS):
@@ -61,7 +65,7 @@ def smoothness(problem: Problem, share: Share, batch_rows: int) -> float:
         if largest == 0.0:
             break
         vector = image / largest
-    worst = float(np.quantile(np.einsum("ij,ij->i", matrix, matrix), 0.99))
+    worst = _quantile(np.einsum("ij,ij->i", matrix, matrix), weight)
     return _curvature(problem.loss) * (1.1 * largest + worst / batch_rows) + problem.l2
 
 
@@ -71,13 +75,28 @@ def _curvature(loss) -> float:
     return bound if np.isfinite(bound) and bound > 0 else 1.0
 
 
-def _first_rows(problem: Problem, share: Share) -> np.ndarray:
-    """Some rows as a dense matrix of the columns that they use, the intercept included."""
+def _quantile(sizes: np.ndarray, weight: np.ndarray) -> float:
+    """The size that all rows but ``_LARGER`` of the weight stay below.
+
+    Examples
+    --------
+    >>> _quantile(np.array([5.0, 1.0, 2.0]), np.array([1e-3, 1.0, 1.0]))
+    2.0
+    """
+    order = np.argsort(sizes, kind="stable")
+    total = np.cumsum(weight[order])
+    return float(sizes[order[np.searchsorted(total, (1.0 - _LARGER) * total[-1])]])
+
+
+def _first_rows(problem: Problem, share: Share) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows as a dense matrix of the columns that they use, the intercept included, and their weights."""
     for rows, starts in share.training():
         chosen = (starts[:, None] + np.arange(share.run)).ravel()
         chosen = chosen[chosen < len(rows.label)]
-        return _as_matrix(problem, rows, np.sort(chosen[:: max(1, len(chosen) // _ROWS)]))
-    return np.zeros((0, 1))
+        chosen = np.sort(chosen[:: max(1, len(chosen) // _ROWS)])
+        weight = rows.weight[chosen].astype(np.float64) if rows.weight.size else np.ones(len(chosen))
+        return _as_matrix(problem, rows, chosen), weight * problem.weight_scale
+    return np.zeros((0, 1)), np.zeros(0)
 
 
 def _as_matrix(problem: Problem, rows: Rows, chosen: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ from .shared_steps import SharedSteps
 from .sparse_step import SparseStep
 
 _DIVISOR = 5.0
-_MOST_LOWERINGS = 8
 _FADING = 4
 # A wide vector is averaged at most so often an epoch, and no oftener than once in so many numbers a row.
 _SNAPSHOTS = 64
@@ -70,7 +69,7 @@ class Stepwise:
             mean_loss = self.epoch(len(self.progress.history))
             answer = self.answer
             stop = self.progress.round(self._objective(mean_loss, answer), answer)
-            if stop and not (self.recipe.adaptive and self._lower_rate()):
+            if stop and not self._lower_rate():
                 break
         state.update(step=self.step, first=self.first, second=self.second, rule=self.recipe.rule_name)
         return np.array(answer)
@@ -301,7 +300,7 @@ class Stepwise:
 
     def _lower_rate(self) -> bool:
         """Divide the rate and go on, unless that would be the last epoch or the rate is negligible."""
-        if not self.progress.converged or self.lowered == _MOST_LOWERINGS or not self.progress.resume():
+        if self.lowered == self.recipe.lowerings or not self.progress.converged or not self.progress.resume():
             return False
         self.schedule = lowered(self.schedule, _DIVISOR)
         self.lowered += 1

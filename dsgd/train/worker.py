@@ -5,6 +5,7 @@ Every rank connects, encodes its rows once, merges the statistics, makes the sam
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -227,8 +228,13 @@ class Rank:
         return kind(recipe, self.field, self.progress, self.rows, whitener).run(params, state)
 
     def _recipe(self, rule: str, batch: int, smoothness: float, scale: float = 1.0) -> Recipe:
+        config = self.config
+        # Where no held-out rows say when to stop, the noise of the steps must not: the rate is lowered when nothing else helps.
+        asked = config.optimizer != "auto" or config.eta0 != "auto" or config.learning_rate != "constant" or config.average
+        if not asked and not self.share.held_out:
+            config = replace(config, learning_rate="adaptive")
         return make_recipe(
-            self.config,
+            config,
             self.problem,
             rule=rule,
             rows=self.rows,

@@ -86,7 +86,7 @@ def test_recipes_of_exact_steps(optimizer, kind, n_workers):
     config = {"optimizer": "sgd", "average": True} if optimizer == "averaged" else {"optimizer": optimizer}
     config |= {"eta0": "auto", "batch_size": "auto", "max_iter": 100, "tol": 1e-4}
     model = spread(kind, n_workers, Sync(), **config)
-    assert excess(kind, model) < (1e-4 if model.coef.size < 100 or optimizer == "svrg" else 0.3)
+    assert excess(kind, model) < (2e-4 if optimizer == "averaged" else 1e-4)
     assert same(model, spread(kind, n_workers, Sync(), **config))
 
 
@@ -100,8 +100,11 @@ def test_engine(optimizer, kind, local_steps, n_workers):
     config = {"batch_size": "auto", "eta0": "auto", "max_iter": 10, "tol": None, "optimizer": optimizer} | size
     model = spread(kind, n_workers, mode, **config)
     assert np.isfinite(model.coef).all()
-    assert model.history[-1]["objective"] < 0.95 * model.history[0]["objective"] or optimizer == "auto"
-    assert excess(kind, model) < (1e-4 if optimizer == "auto" and local_steps == 1 and kind != "sparse" else 0.8)
+    solved = optimizer == "auto" and local_steps == 1
+    if not solved:  # which is done within the first round
+        assert model.history[-1]["objective"] < 0.96 * model.history[0]["objective"]
+    # Ten steps with all rows are far from the end; ten epochs are not.
+    assert excess(kind, model) < (1e-4 if solved else 0.7 if local_steps == 1 else 0.45 if optimizer == "sgd" else 0.25)
     assert same(model, spread(kind, n_workers, mode, **config))
 
 

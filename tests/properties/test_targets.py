@@ -5,6 +5,7 @@ The optimum is another solver's: a linear program's for losses with kinks, L-BFG
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_diabetes
 
 from dsgd import SGDRegressor
@@ -131,6 +132,41 @@ def test_samples_are_enough_for_many_rows():
     assert model.converged
     assert model.epochs <= 20
     assert value("quantile", X, y, model) <= value("quantile", X, y, tight) * (1 + 2e-4)
+
+
+def wide(kind: str):
+    """More weights than a matrix of curvature is made for: categories that are rare, or as many columns as rows."""
+    rng = np.random.default_rng(6)
+    if kind == "dense":
+        X = rng.standard_normal((1500, 1100)) / 30
+    else:
+        codes = np.minimum(rng.zipf(1.3, size=(6000, 3)), 1500) - 1 + 1500 * np.arange(3)
+        X = sparse.csr_array((np.ones(codes.size), codes.ravel(), np.arange(0, codes.size + 1, 3)), shape=(6000, 4500))
+    score = X @ rng.standard_normal(X.shape[1])
+    return X, score, rng.standard_normal(X.shape[0])
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize("units", [(1000.0, 50.0), (0.0, 1e-3)])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "quantile"])
+def test_many_weights(loss, kind, units, n_workers):
+    """Small steps come near what a fit of the same data in units of their own does, which is near the optimum."""
+    X, score, noise = wide(kind)
+    plain = score + 0.5 * noise
+    y = units[0] + units[1] * plain
+    alpha = 1e-3 / (units[1] if loss == "quantile" else 1.0)
+    parameters = {"epsilon": units[1]} if loss == "huber" else {}
+    model = train(X, y, loss=loss, alpha=alpha, n_workers=n_workers, epsilon=units[1])
+    null = Objective(loss, X, y, alpha=alpha, **parameters)(np.zeros(X.shape[1]), np.median(y))
+    reached = Objective(loss, X, y, alpha=alpha, **parameters)(model.coef, model.intercept)
+    tight = {"max_iter": 2000, "optimizer": "adagrad", "learning_rate": "adaptive", "n_iter_no_change": 3, "tol": 1e-6}
+    one = train(X, plain, loss=loss, alpha=1e-3, epsilon=1.0, **tight, dtype="float64")
+    factor = units[1] ** (1 if loss == "quantile" else 2)
+    unit = {"epsilon": 1.0} if loss == "huber" else {}
+    best = factor * Objective(loss, X, plain, alpha=1e-3, **unit)(one.coef, one.intercept)
+    assert model.converged
+    assert reached - best <= 0.02 * (null - best)
 
 
 @pytest.mark.parametrize("loss", REAL)
