@@ -18,6 +18,7 @@ from dsgd.data.tables import as_table
 from dsgd.errors import ConfigError, DataError
 
 from .partitions import Partition, PartitionsDataset
+from .watching import wait
 
 _ROLES = {"label": "y", "weight": "sample_weight", "offset": "offset"}
 # Rows of a partition that are looked at for its columns.
@@ -63,7 +64,9 @@ def collect(
         refuse_options(Options(**features), NO_NAMES, but="missing")
     parts, roles = _frame_parts(X, beside) if is_frame(X) else _array_parts(X, beside)
     futures = client.compute(parts)
-    described = client.gather([client.submit(describe, future, roles, features) for future in futures])
+    descriptions = [client.submit(describe, future, roles, features) for future in futures]
+    wait(client, descriptions)
+    described = client.gather(descriptions)
     holders = client.who_has(futures)
     partitions = [
         Partition(future, rows, tuple(holders.get(future.key, ())))

@@ -12,9 +12,12 @@ from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import place, tree, versions
 from dsgd.train import rank as ranks
 
-from . import placement, worker
+from . import directories, placement, worker
 from .gang import Gang, Mail, bounded, turn
+from .meeting import meeting
+from .orders import Orders
 from .shipping import pack
+from .watching import DESERTED, TRAVEL, wait
 
 _SHIP = (
     "Every worker needs the same dsgd (and dask_ext) as the client: install it in the workers' environment, for example"
@@ -39,6 +42,8 @@ class DaskEngine:
         Addresses of the workers that may be used; None for all.
     turn_deadline : float
         Seconds that a fit waits for other fits to leave its workers.
+    deserted : float
+        Seconds that an aggregate waits for workers where there are none.
 
     Examples
     --------
@@ -58,6 +63,7 @@ class DaskEngine:
         client: distributed.Client | None = None,
         workers: Sequence[str] | None = None,
         turn_deadline: float = 3600.0,
+        deserted: float = DESERTED,
     ):
         self._owned = contextlib.ExitStack()
         self._client = client if client is not None else self._any_client()
@@ -67,7 +73,7 @@ class DaskEngine:
                 " loop's thread; pass Client(address)"
             )
         self._workers = None if workers is None else list(workers)
-        self._turn_deadline = turn_deadline
+        self._turn_deadline, self._deserted = turn_deadline, deserted
         self._name = uuid.uuid4().hex
 
     def _any_client(self) -> distributed.Client:
@@ -132,7 +138,7 @@ class DaskEngine:
 
     def _run(
         self,
-        orders: Sequence[worker.Orders],
+        orders: Sequence[Orders],
         addresses: Sequence[str],
         payloads: Sequence[Any],
         on_report: Callable[[dict], None],
@@ -145,10 +151,10 @@ class DaskEngine:
         except BaseException:
             # A rank that was killed has left its directory: whoever is left on its machine removes it.
             for path in sorted({order.scratch for order in orders}):
-                bounded(lambda path=path: self._client.run(worker.sweep, path, on_error="ignore"))  # type: ignore[misc]
+                bounded(lambda path=path: self._client.run(directories.sweep, path, on_error="ignore"))  # type: ignore[misc]
             raise
         finally:
-            bounded(distributed.Variable(worker.meeting(fit), client=self._client).delete)
+            bounded(distributed.Variable(meeting(fit), client=self._client).delete)
 
     def _ship(self, payload: Any, address: str) -> tuple[Any, list[distributed.Future]]:
         """Return a payload as bytes, or as data on its worker, and the futures that it holds."""
@@ -223,18 +229,19 @@ class DaskEngine:
 
     def _fetch(self, future: distributed.Future) -> Any:
         try:
-            return future.result()
+            wait(self._client, [future], self._workers, self._deserted)
+            return future.result(timeout=TRAVEL)
         except DSGDError:
             raise
         except ImportError as error:
             raise ConfigError(f"a worker cannot import what a task needs: {error}. {_SHIP}") from error
-        except (distributed.KilledWorker, distributed.CancelledError, OSError) as error:
+        except (distributed.KilledWorker, distributed.CancelledError, distributed.TimeoutError, OSError) as error:
             raise WorkerLost(f"Dask gave up a task of the aggregate: {error}") from error
 
     def close(self) -> None:
         """Remove what aggregates have cached, and close the cluster if this engine started it."""
         if self._client.status == "running":
-            bounded(lambda: self._client.run(worker.sweep_kept, self._name, on_error="ignore"))
+            bounded(lambda: self._client.run(directories.sweep_kept, self._name, on_error="ignore"))
         self._owned.close()
 
     def __enter__(self) -> "DaskEngine":

@@ -10,15 +10,16 @@ from typing import Any, ClassVar
 
 import distributed
 
-from dsgd.errors import ConfigError, WorkerLost
+from dsgd.errors import ConfigError
 from dsgd.train import rank as ranks
 from dsgd.train.rank import LOST, Failure
 
 from . import worker
+from .orders import Orders
+from .watching import TRAVEL, Watch
 
-# Seconds: between two looks at the workers; for a cause to arrive after its consequence; for the scheduler to be
-# silent; for the last reports to arrive after the results; for a result to travel.
-_LOOK, _GRACE, _SILENT, _LAST_REPORTS, _TRAVEL = 1.0, 3.0, 60.0, 2.0, 600.0
+# Seconds: for a cause to arrive after its consequence; for the last reports to arrive after the results.
+_GRACE, _LAST_REPORTS = 3.0, 2.0
 
 
 @contextlib.contextmanager
@@ -75,36 +76,6 @@ class Mail:
             del self._boxes[fit]
 
 
-class Watch:
-    """Looks after the workers from a thread of its own: a task that is pinned to a dead worker would wait for ever."""
-
-    def __init__(self, client: distributed.Client, addresses: Sequence[str]):
-        self._client = client
-        self._addresses = set(addresses)
-        self._stop = threading.Event()
-        self._lost: set[str] = set()
-        self._heard = time.monotonic()
-        self._thread = threading.Thread(target=self._look, daemon=True, name="dsgd-watch")
-        self._thread.start()
-
-    def _look(self) -> None:
-        while not self._stop.wait(_LOOK):
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # No answer now: the silence is what counts.
-                self._lost |= self._addresses - set(self._client.nthreads())
-                self._heard = time.monotonic()
-
-    def lost(self) -> set[str]:
-        """Workers that have left; raises WorkerLost when the scheduler itself says nothing."""
-        if time.monotonic() - self._heard > _SILENT:
-            raise WorkerLost(f"Dask's scheduler has not answered for {_SILENT:g} s")
-        return set(self._lost)
-
-    def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join(timeout=_LOOK)
-
-
 def bounded(action: Callable[[], Any], deadline: float = 10.0) -> None:
     """Do something that a frozen worker may block, for a limited time, and whatever comes of it: tidying up only."""
 
@@ -120,7 +91,7 @@ def bounded(action: Callable[[], Any], deadline: float = 10.0) -> None:
 class Gang:
     """Ranks that have been submitted, until all have ended or one has failed."""
 
-    def __init__(self, client: distributed.Client, all_orders: Sequence[worker.Orders], addresses: Sequence[str]):
+    def __init__(self, client: distributed.Client, all_orders: Sequence[Orders], addresses: Sequence[str]):
         self._client = client
         self._orders = all_orders
         self._addresses = addresses
@@ -143,7 +114,7 @@ class Gang:
         self._wait_for_reports(lambda: self._drain(box, on_report))
         return ranks.results(self._outcomes[orders.rank] for orders in self._orders)
 
-    def _submit(self, orders: worker.Orders, address: str, payload: tuple[Any, list]) -> distributed.Future:
+    def _submit(self, orders: Orders, address: str, payload: tuple[Any, list]) -> distributed.Future:
         return self._client.submit(
             worker.run_rank,
             orders,
@@ -173,10 +144,10 @@ class Gang:
 
     def _outcome(self, future: distributed.Future, rank: int) -> bytes | Failure:
         if future.status != "finished":
-            reason = future.exception(timeout=_TRAVEL) if future.status == "error" else future.status
+            reason = future.exception(timeout=TRAVEL) if future.status == "error" else future.status
             return Failure(rank, LOST, f"Dask lost the task of rank {rank}: {reason}")
         try:
-            outcome, sent = future.result(timeout=_TRAVEL)
+            outcome, sent = future.result(timeout=TRAVEL)
         except (TimeoutError, OSError, distributed.CancelledError) as error:
             return Failure(rank, LOST, f"the result of rank {rank} was lost on its way: {error!r}")
         self._sent += sent

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dsgd.errors import ConfigError
 
 from . import worker
+from .orders import Orders
 
 
 def place(size: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]]:
@@ -40,7 +41,7 @@ def orders(
     threads: dict[str, int],
     deadline: float,
     topic: str,
-) -> list[worker.Orders]:
+) -> list[Orders]:
     """Write the orders of every rank of a new fit, once the workers have said what they are."""
     fit = uuid.uuid4().hex
     here = collections.defaultdict(list)
@@ -52,7 +53,7 @@ def orders(
         # The ranks of a machine share the directory of the first of them.
         directory = os.path.join(probes[addresses[neighbours[0]]].directory, f"dsgd-{fit}")
         result.append(
-            worker.Orders(
+            Orders(
                 fit,
                 rank,
                 len(addresses),

@@ -6,29 +6,26 @@ and, if the rank's collective so wants, its peers; nothing needs to reach the cl
 
 import contextlib
 import os
-import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import distributed
 from distributed.comm import get_address_host
-from distributed.core import Status
 
-from dsgd.errors import WorkerLost
 from dsgd.train import place, scratch, versions
 from dsgd.train import rank as ranks
 from dsgd.train.engine import RankContext, no_gang
 from dsgd.train.rank import LOST, Failure
 
+from .directories import kept, removed_if_swept
+from .meeting import Link
+from .orders import Orders
 from .shipping import unpack
 
-# A rank looks this often, in seconds, whether its gang has fallen while it waits for the others.
-_LOOK = 1.0
-_ran: set[str] = set()
-_swept: set[str] = set()
+# The latest ranks that ran here; a task is not run again long after its fit.
+_MOST_RAN = 10_000
+_ran: dict[str, None] = {}
 _ran_lock = threading.Lock()
 
 
@@ -61,30 +58,6 @@ def _host(worker: distributed.Worker) -> str:
     return "127.0.0.1" if worker.address.startswith("inproc:") else get_address_host(worker.address)
 
 
-@dataclass(frozen=True)
-class Orders:
-    """What a rank is told by the driver.
-
-    ``process`` is the one that was probed; ``here`` are the ranks of the same machine; ``topic`` brings reports home.
-    """
-
-    fit: str
-    rank: int
-    size: int
-    function: str
-    process: str
-    scratch: str
-    here: tuple[int, ...]
-    threads: int
-    deadline: float
-    topic: str
-
-    @property
-    def key(self) -> str:
-        """The task's key, known to its worker as well."""
-        return f"dsgd-rank-{self.fit}-{self.rank}"
-
-
 def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | Failure, int]:
     """Be one rank, with the data of its payload's futures; return its result or its failure, and how many reports it sent."""
     refused = _refuse(orders)
@@ -92,8 +65,8 @@ def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | 
         return Failure(orders.rank, LOST, f"rank {orders.rank} {refused}"), 0
     worker = distributed.get_worker()
     with (
-        contextlib.closing(_Link(orders, worker)) as link,
-        _removed_if_swept(orders.scratch),
+        contextlib.closing(Link(orders, worker)) as link,
+        removed_if_swept(orders.scratch),
         scratch.shared(orders.scratch, orders.rank, orders.here) as directory,
         place.limit_threads(orders.threads),
     ):
@@ -119,15 +92,6 @@ def memory(worker: distributed.Worker) -> int | None:
     return int(manager.memory_limit * min(fractions, default=1.0)) if manager.memory_limit else None
 
 
-@contextlib.contextmanager
-def _removed_if_swept(path: str) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if path in _swept:
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def call(function: str, context: RankContext, payload: bytes, found: list[Any]) -> bytes:
     """Unpack the payload and call the function, so that an error in either is the rank's."""
     return ranks.find(function)(context, unpack(payload, found))
@@ -140,89 +104,10 @@ def _refuse(orders: Orders) -> str | None:
     with _ran_lock:
         if orders.key in _ran:
             return "was started a second time: its result was lost"
-        _ran.add(orders.key)
+        _ran[orders.key] = None
+        if len(_ran) > _MOST_RAN:
+            del _ran[next(iter(_ran))]
     return None
-
-
-class _Link:
-    """How a rank meets the others and talks to the driver: through the scheduler."""
-
-    def __init__(self, orders: Orders, worker: distributed.Worker):
-        self._orders = orders
-        self._worker = worker
-        self._round = 0
-        self._inbox: distributed.Queue | None = None
-        self.sent = 0
-
-    def report(self, record: dict) -> None:
-        """Send a record to the driver, as an event."""
-        self.sent += 1
-        self._worker.log_event(self._orders.topic, {"fit": self._orders.fit, "record": record})
-
-    def fallen(self) -> bool:
-        """Whether the driver has cancelled this task, or is gone (the scheduler then withdraws it), or the worker leaves."""
-        if self._worker.status not in (Status.running, Status.paused):
-            return True
-        task = self._worker.state.tasks.get(self._orders.key)
-        return task is None or task.state != "executing"
-
-    def allgather(self, payload: bytes) -> list[bytes]:
-        """Meet the others: all put into one queue, rank 0 collects and publishes."""
-        self._round += 1
-        client = distributed.get_client(timeout=self._orders.deadline)
-        limit = time.monotonic() + self._orders.deadline
-        inbox = self._inbox = self._inbox or distributed.Queue(meeting(self._orders.fit), client=client)
-        board = distributed.Variable(meeting(self._orders.fit), client=client)
-        inbox.put([self._orders.rank, bytes(payload)], timeout=self._orders.deadline)
-        if self._orders.rank == 0:
-            arrived: dict[int, bytes] = {}
-            while len(arrived) < self._orders.size:
-                rank, part = self._patiently(inbox.get, limit)
-                arrived[rank] = part
-            board.set([self._round, [arrived[rank] for rank in range(self._orders.size)]])
-        while True:
-            number, parts = self._patiently(board.get, limit)
-            if number == self._round:
-                return [bytes(part) for part in parts]
-            self._check(limit)
-            time.sleep(0.02)  # It still shows the previous meeting.
-
-    def close(self) -> None:
-        """Let go of the queue: the scheduler forgets it when all ranks have.
-
-        The driver removes the board, unless it is gone, or was quicker to give up than rank 0 was to write.
-        """
-        if self._inbox is None:
-            return
-        self._inbox.close()
-        if self._orders.rank == 0 and self.fallen():
-            distributed.Variable(meeting(self._orders.fit), client=distributed.get_client()).delete()
-
-    def _patiently(self, get: Callable[..., Any], limit: float) -> Any:
-        while True:
-            try:
-                return get(timeout=_LOOK)
-            except TimeoutError:
-                self._check(limit)
-
-    def _check(self, limit: float) -> None:
-        if self.fallen():
-            raise WorkerLost(f"rank {self._orders.rank} stops: another rank has failed, or the driver has left")
-        if time.monotonic() > limit:
-            raise WorkerLost(
-                f"rank {self._orders.rank} waited {self._orders.deadline:g} s for the others; are their workers busy?"
-            )
-
-
-def meeting(fit: str) -> str:
-    """Name of the queue and of the variable through which the ranks of a fit meet."""
-    return f"dsgd-meeting-{fit}"
-
-
-def sweep(path: str) -> None:
-    """Remove a scratch directory; a rank that still runs, and may write there once more, removes it when it ends."""
-    _swept.add(path)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def run_leaf(
@@ -249,13 +134,3 @@ def run_leaf(
 def call_one(function: str, context: RankContext, payloads: bytes, found: list[Any], place_in: int) -> bytes:
     """Unpack all payloads, which share what they have in common, and call the function with this leaf's."""
     return ranks.find(function)(context, unpack(payloads, found)[place_in])
-
-
-def kept(local_directory: str, name: str) -> str:
-    """The directory that the leaves of one engine keep on a worker."""
-    return os.path.join(local_directory, f"dsgd-{name}")
-
-
-def sweep_kept(name: str, dask_worker: distributed.Worker) -> None:
-    """Remove what the leaves of an engine have kept on this worker; Dask fills in ``dask_worker``."""
-    sweep(kept(dask_worker.local_directory, name))

@@ -13,9 +13,11 @@ pytest.importorskip("distributed")
 
 from distributed import Client
 
+from dask_ext import directories
 from dask_ext.engine import DaskEngine
 from dask_ext.gang import turn
 from dask_ext.placement import place
+from dask_ext.watching import wait
 
 SELF = "dsgd.train.selftest:"
 
@@ -121,6 +123,38 @@ def test_a_busy_worker_is_not_waited_for_in_vain(dask_client):
     finally:
         Event(release, client=dask_client).set()
         dask_client.gather(busy)
+
+
+def test_tasks_whose_workers_have_all_left_are_not_waited_for_in_vain(dask_client, monkeypatch):
+    gone = "tcp://127.0.0.1:1"
+    engine = DaskEngine(dask_client, workers=[gone], deserted=1.0)
+    monkeypatch.setattr(engine, "_threads", lambda: {gone: 1})  # It was there a moment ago.
+    with pytest.raises(WorkerLost, match=r"has had none of the workers .*127\.0\.0\.1:1.* for 1 s"):
+        engine.aggregate(SELF + "identify", [None, None], SELF + "bracket")
+
+
+def test_a_cluster_without_workers_is_not_waited_for_in_vain(tmp_path):
+    options = {"processes": False, "n_workers": 0, "dashboard_address": None, "local_directory": str(tmp_path)}
+    with Client(**options, set_as_default=False) as client:
+        with pytest.raises(WorkerLost, match="has had no worker for 1 s"):
+            wait(client, [client.submit(len, "x")], deserted=1.0)
+        late = client.submit(len, "xy")
+        client.cluster.scale(1)
+        wait(client, [late], deserted=60.0)
+        assert late.result(timeout=30) == 2
+
+
+def test_a_directory_that_is_swept_under_its_rank_goes_with_it_and_is_forgotten(tmp_path):
+    path = tmp_path / "scratch"
+    path.mkdir()
+    with directories.removed_if_swept(str(path)):
+        directories.sweep(str(path))
+        assert not path.exists()
+        path.mkdir()
+    assert not path.exists()
+    directories.sweep(str(path))
+    assert not directories._swept
+    assert not directories._in_use
 
 
 def test_a_worker_with_another_version_is_refused(dask_client, monkeypatch):

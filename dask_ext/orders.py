@@ -1,0 +1,27 @@
+"""What a rank of a gang is told by the driver."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a rank is told by the driver.
+
+    ``process`` is the one that was probed; ``here`` are the ranks of the same machine; ``topic`` brings reports home.
+    """
+
+    fit: str
+    rank: int
+    size: int
+    function: str
+    process: str
+    scratch: str
+    here: tuple[int, ...]
+    threads: int
+    deadline: float
+    topic: str
+
+    @property
+    def key(self) -> str:
+        """The task's key, known to its worker as well."""
+        return f"dsgd-rank-{self.fit}-{self.rank}"
