@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.rows import Rows
+from ..losses.formulas import exponential
 
 TOTALS = 5
 
@@ -14,7 +15,8 @@ def totals(target: np.ndarray, weight: np.ndarray, offset: np.ndarray) -> np.nda
     """Weighted sums that add up over rows: weight, target, exp(offset), target - offset, and its square; float64."""
     weight, target, offset = (column.astype(np.float64) for column in (weight, target, offset))
     error = target - offset
-    return np.array([weight.sum(), weight @ target, weight @ np.exp(offset), weight @ error, weight @ (error * error)])
+    exposure = exponential(offset)
+    return np.array([weight.sum(), weight @ target, weight @ exposure, weight @ error, weight @ (error * error)])
 
 
 def totals_of_rows(parts: Iterable[tuple[Rows, np.ndarray]], run: int) -> np.ndarray:

@@ -100,6 +100,15 @@ def test_other_quantiles(quantile):
     )
 
 
+@pytest.mark.parametrize("loss", REAL)
+def test_what_an_offset_says_is_not_asked_of_the_intercept(loss):
+    X, y = real_data("far")
+    plain = train(X, y - 1000, loss=loss, alpha=1e-4)
+    moved = train(X, y, None, np.full(ROWS, 1000.0), loss=loss, alpha=1e-4)
+    objective = Objective(loss, X, y - 1000, alpha=1e-4)
+    assert objective(moved.coef, moved.intercept) == pytest.approx(objective(plain.coef, plain.intercept), rel=1e-4)
+
+
 @pytest.mark.parametrize("n_workers", [1, 2])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_hinge(classes, n_workers):
