@@ -35,18 +35,19 @@ class SharedSteps:
         o = self._owner
         p, r, work = o.problem, o.recipe, o.work
         meeting = self._collective.meeting(work.buffer)
-        average = o.average if o.averaging else None
+        average = o.averaged
+        mean, count = (None, 0) if average is None else (average.mean, average.count)
         total, piece, summed = 0.0, 0, False
         while True:
             loss, reached, missing = reduced_steps(
                 p.loss, r.rule, o.schedule, p.penalty(), arrays, p.frame, starts, edges, piece, summed, work.run, p.outputs,
-                o.params, o.first, o.second, o.step, p.dtype.type(p.weight_scale), work.buffer, average, o.averaged, meeting,
+                o.params, o.first, o.second, o.step, p.dtype.type(p.weight_scale), work.buffer, mean, count, meeting,
                 work.scratch,
             )  # fmt: skip
             total += loss
             o.step += reached - piece
             if average is not None:
-                o.averaged += reached - piece
+                average.count = count = average.count + reached - piece
             if missing == DONE:
                 return total
             self._collective.resume(work.buffer, missing)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..collectives.base import Collective
-from ..collectives.shared import SharedMemory
 from ..compression import compressed
 from ..kernels import registry
 from ..kernels.coordinates import clock_table, settle_all, update_dense
@@ -20,14 +19,13 @@ from ..objective.passes import Pass
 from ..objective.problem import Problem
 from ..objective.share import Share
 from ..optim.schedules import lowered, stretched
+from .averaging import IterateAverage
 from .batches import batches, bounds, steps_of_epoch
+from .global_steps import GlobalSteps
 from .progress import Progress
 from .recipe import Recipe
-from .shared_steps import SharedSteps
-from .sparse_step import SparseStep
 
 _DIVISOR = 5.0
-_FADING = 4
 # A wide vector is averaged at most so often an epoch, and no oftener than once in so many numbers a row.
 _SNAPSHOTS = 64
 _NUMBERS_A_ROW = 8
@@ -57,7 +55,6 @@ class Stepwise:
         knobs = {"seed": recipe.seed} if recipe.compression == "int8" else {}
         self.reducer = compressed(collective, recipe.compression, exact_tail=1, **knobs)
         self.own_rows = share.training_rows()
-        self.averaged = self.averaged_before = self._carried = 0
         self.lowered = 0
 
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
@@ -75,14 +72,14 @@ class Stepwise:
         return np.array(answer)
 
     @property
-    def averaging(self) -> bool:
-        """Whether this epoch's iterates go into the average."""
-        return self.average is not None and self._rows_used > self.recipe.average_from
+    def averaged(self) -> IterateAverage | None:
+        """The average that this epoch's iterates go into, if they do."""
+        return self.average if self.average is not None and self.average.active else None
 
     @property
     def answer(self) -> np.ndarray:
         """The model as it is now: the average, once there is one, else the weights; the same choice on every rank."""
-        return self.average if self.average is not None and self.averaging else self.params
+        return self.params if self.averaged is None else self.averaged.mean
 
     def start(self, params: np.ndarray, state: dict[str, Any]) -> None:
         """Take up parameters and state."""
@@ -92,8 +89,7 @@ class Stepwise:
         self.first, self.second, self.step = self.recipe.resume(self.params, state)
         lazy = self.recipe.sparse and self.recipe.rule.lazy and (self.problem.l1 > 0 or self.problem.l2 > 0)
         self.last = np.zeros(size, np.int32) if lazy else None
-        self.average = np.zeros(size, dtype) if self.recipe.average else None
-        self._rows_used = 0
+        self.average = IterateAverage(size, dtype, self.recipe.average_from) if self.recipe.average else None
 
     def _set_end(self, began: int) -> None:
         """Let a cosine end with the last epoch, by the steps of those so far; before the first, by those it should take."""
@@ -118,12 +114,10 @@ class Stepwise:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
         self.base = self.step
         drawn = epoch if self.recipe.shuffle else None
-        self._rows_used += self.rows
-        # The past counts as a part of its steps, so that epoch e weighs about e^3 (Shamir & Zhang 2013).
-        self.averaged_before += self.averaged - self._carried
-        self.averaged = self._carried = self.averaged_before // _FADING
+        if self.average is not None:
+            self.average.begin_epoch(self.rows)
         if self.collective.size > 1 and self.recipe.local_steps == 1:
-            loss = self._global_steps(drawn)
+            loss = GlobalSteps(self).epoch(drawn)
             self._settle()
             self._agree()
         else:
@@ -137,7 +131,7 @@ class Stepwise:
         rounds = self.recipe.averagings(self.rows) if self.collective.size > 1 else 1
         parts = self.share.training(epoch)
         if rounds == 1:
-            self._make_clock(self.own_rows + 64)
+            self.make_clock(self.own_rows + 64)
             for arrays, starts in parts:
                 for chosen in self._pieces(starts):
                     loss += self._block(arrays, chosen)
@@ -147,7 +141,7 @@ class Stepwise:
         for pieces in batches(parts, self.work.run, self.own_rows, rounds):
             self.base = self.step
             count = 0
-            self._make_clock(self.own_rows // rounds + 2 * self.work.run)
+            self.make_clock(self.own_rows // rounds + 2 * self.work.run)
             for arrays, starts, begin, end in pieces:
                 chosen = starts[begin:end]
                 loss += self._block(arrays, chosen)
@@ -158,42 +152,45 @@ class Stepwise:
 
     def _pieces(self, starts: np.ndarray) -> list[np.ndarray]:
         """The runs of a block, cut where a wide vector of weights is to be averaged."""
-        if not (self.averaging and (self.recipe.sparse or self.recipe.online)):
+        if self.averaged is None or not (self.recipe.sparse or self.recipe.online):
             return [starts]
-        count = int(np.clip(len(starts) * self.work.run * _NUMBERS_A_ROW // self.problem.size, 1, _SNAPSHOTS))
+        count = self.averagings_of(len(starts) * self.work.run)
         return [part for part in np.array_split(starts, count) if len(part)]
+
+    def averagings_of(self, rows: int) -> int:
+        """How often a wide vector of weights is averaged over so many rows."""
+        return int(np.clip(rows * _NUMBERS_A_ROW // self.problem.size, 1, _SNAPSHOTS))
 
     def _block(self, arrays: Rows, starts: np.ndarray) -> float:
         """Local optimiser steps over some runs of a block."""
         p, r = self.problem, self.recipe
         scale = p.dtype.type(p.weight_scale)
-        average = self.average if self.averaging else None
         if r.online:
             loss, self.step = online_pass(
                 p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, self.work.run, self.params, self.first,
                 self.second, self.last, self.clock, self.step, self.base, scale, self.work.scratch,
             )  # fmt: skip
-            self._average_now()
+            self.average_now()
             return loss
         kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
-        loss, self.step, self.averaged = kernel(
+        average = None if r.sparse else self.averaged
+        mean, count = (None, 0) if average is None else (average.mean, average.count)
+        loss, self.step, count = kernel(
             p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, bounds(len(starts), self._runs_per_batch),
             self.work.run, self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
-            scale, self.work.gradient, None if r.sparse else average, self.averaged, self.work.scratch,
+            scale, self.work.gradient, mean, count, self.work.scratch,
         )  # fmt: skip
+        if average is not None:
+            average.count = count
         if r.sparse:
-            self._average_now()
+            self.average_now()
         return loss
 
-    def _average_now(self) -> None:
+    def average_now(self) -> None:
         """Take the present weights into the average; not at every step, because a wide vector costs as much as many rows."""
-        if self.averaging:
+        if self.averaged is not None:
             self._settle()
-            self._add_to_average()
-
-    def _add_to_average(self) -> None:
-        self.averaged += 1
-        self.average += (self.params - self.average) * self.problem.dtype.type(1.0 / self.averaged)
+            self.averaged.add(self.params)
 
     def _average_ranks(self, own_rows: int) -> None:
         """Replace the ranks' weights (and state) by their mean, weighted by the rows that each has used."""
@@ -209,35 +206,9 @@ class Stepwise:
         self.reducer.allreduce(delta)
         self.params[:] = self.anchor + delta[:-1]
         self.anchor[:] = self.params
-        for array in (self.first, self.second, self.average):
-            if array is not None:
-                array *= share
-                self.collective.allreduce(array)
-
-    def _global_steps(self, epoch: int | None) -> float:
-        count = steps_of_epoch(self.rows, self.recipe.batch_rows)
-        self._make_clock(count + 1)
-        if isinstance(self.reducer, SharedMemory) and not self.recipe.sparse:
-            return SharedSteps(self, self.reducer).epoch(self.share.training(epoch), count)
-        parts = batches(self.share.training(epoch), self.work.run, self.own_rows, count)
-        if not self.recipe.sparse:
-            return sum(self._dense_step(pieces) for pieces in parts)
-        stepper, loss = SparseStep(self), 0.0
-        wanted = int(np.clip(self.rows * _NUMBERS_A_ROW // self.problem.size, 1, min(_SNAPSHOTS, count)))
-        for number, pieces in enumerate(parts, 1):
-            loss += stepper.take(pieces)
-            if number * wanted // count > (number - 1) * wanted // count:
-                self._average_now()
-        return loss
-
-    def _dense_step(self, pieces) -> float:
-        loss = 0.0
-        for arrays, starts, begin, end in pieces:
-            part, count = self.work.add_batch(arrays, starts, begin, end, self.params)
-            loss += part
-            self.work.buffer[-1] += count
-        self.reduce_and_update()
-        return loss
+        for array in self._state():
+            array *= share
+            self.collective.allreduce(array)
 
     def reduce_and_update(self) -> None:
         """Sum gradient and number of rows over the ranks, and step all weights."""
@@ -251,8 +222,8 @@ class Stepwise:
         )  # fmt: skip
         buffer[-1] = 0
         self.step += 1
-        if self.averaging:
-            self._add_to_average()
+        if self.averaged is not None:
+            self.averaged.add(self.params)
 
     # ---- odds and ends
 
@@ -261,17 +232,22 @@ class Stepwise:
         """Runs of this rank's part of a mini-batch."""
         return max(1, round(self.recipe.batch_rows / self.collective.size / self.work.run))
 
+    def _state(self) -> list[np.ndarray]:
+        """What goes with the weights: the rule's arrays and the average, those of them that there are."""
+        mean = None if self.average is None else self.average.mean
+        return [array for array in (self.first, self.second, mean) if array is not None]
+
     def _agree(self) -> None:
         """Give every rank rank 0's weights, and state: ranks may round differently.
 
         They settle lazy penalties at different steps, and may run on different processors; the weights decide when to stop,
         which all must do alike.
         """
-        for array in (self.params, self.first, self.second, self.average):
-            if array is not None:
-                self.collective.broadcast(array)
+        for array in (self.params, *self._state()):
+            self.collective.broadcast(array)
 
-    def _make_clock(self, steps: int) -> None:
+    def make_clock(self, steps: int) -> None:
+        """Tabulate the rates of the next steps, by which lazy penalties catch up."""
         self._clock_steps = steps
         constant = self.recipe.constant_rate or self.last is None
         self.clock = None if constant else clock_table(self.schedule, self.step, steps)
@@ -287,7 +263,7 @@ class Stepwise:
             self.last[: self.problem.layout.dense * self.problem.outputs] = 0
             self.base = self.step
             if self.clock is not None:
-                self._make_clock(self._clock_steps)
+                self.make_clock(self._clock_steps)
 
     def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
         # What ranks measured on their own way says little about the mean of where they ended.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dsgd import read_parquet
 from dsgd.data import groups
-from dsgd.train import shared_steps, stepwise
+from dsgd.train import global_steps, shared_steps
 from dsgd.train.batches import batches, cuts
 from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
@@ -42,7 +42,7 @@ def train(tmp_path, monkeypatch):
 @pytest.fixture
 def one_by_one(monkeypatch):
     """Makes fits take the steps in Python."""
-    return lambda: monkeypatch.setattr(stepwise, "SharedMemory", type("Another", (), {}))
+    return lambda: monkeypatch.setattr(global_steps, "SharedMemory", type("Another", (), {}))
 
 
 @pytest.mark.parametrize("config", [{}, {"average": True}, {"standardize": True, "eta0": 0.1}, {"shuffle": False}])
