@@ -5,10 +5,13 @@ it knows other kinds of data, ``_training_data``.
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
 
 from ..data.dataset import Dataset
 from ..errors import ConfigError
@@ -108,6 +111,13 @@ class LinearSGD(Fitted):
                 classes=classes,
                 seen=seen,
                 on_report=self._reporter(),
+            )
+        if config.tol is not None and not trained.converged:
+            warnings.warn(
+                f"{type(self).__name__} stopped after {trained.epochs} epochs (max_iter={config.max_iter}) and had not converged to "
+                f"tol={config.tol}; give more epochs, a larger tol, or tol=None for a fixed number of epochs",
+                ConvergenceWarning,
+                stacklevel=3,
             )
         self.model_ = LinearModel.of(trained)
         kept = self.warm_start or getattr(self, "_keep_state", False)

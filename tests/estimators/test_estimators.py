@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import scipy.sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import dsgd
@@ -250,3 +251,13 @@ def test_partial_fit_with_an_offset(data):
     model = SGDRegressor(random_state=0, fit_intercept=False)
     model.partial_fit(X, np.full(len(X), 5.0), offset=np.full(len(X), 5.0))
     np.testing.assert_array_equal(model.coef_, 0.0)
+
+
+def test_a_fit_that_has_not_converged_says_so(data, recwarn):
+    X, y = data
+    SGDClassifier(random_state=0).fit(X, y)
+    SGDClassifier(random_state=0, optimizer="sgd", max_iter=2, tol=None).fit(X, y)
+    SGDClassifier(random_state=0).partial_fit(X, y, classes=["no", "yes"])
+    assert not [caught for caught in recwarn if caught.category is ConvergenceWarning]
+    with pytest.warns(ConvergenceWarning, match="max_iter=2"):
+        SGDClassifier(random_state=0, optimizer="sgd", max_iter=2).fit(X, y)
