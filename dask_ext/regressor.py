@@ -63,7 +63,7 @@ class SGDRegressor(DaskFace, LocalRegressor):
     random_state : int, RandomState or None, default=None
         The seed; the same seed, data and ranks give the same weights.
     standardize : bool, default=True
-        Scale dense columns to unit variance while training; coefficients are reported on the original scale.
+        Scale numbers, dense and sparse, to unit variance while training; coefficients are reported on the original scale.
     missing : {"raise", "mean"}, default="raise"
         What a NaN is: an error, or the column's mean.
     categorical : list of str or None, default=None

@@ -65,7 +65,8 @@ def read_parquet(
         A categorical column or a cross has ``2**hash_bits`` weights; a dict gives the bits by column and by tuple, and
         those it leaves out have 18.
     vocabulary : dict, optional
-        ``{column: values}``: one weight for each value and one for all others, instead of hashing.
+        ``{column: values}``: one weight for each value and one for all others, instead of hashing. Values are strings, whole
+        numbers, booleans or None, and known by their text: 7, 7.0 and "7" are one.
     filters : pyarrow.compute.Expression, or lists of tuples as in ``pyarrow.parquet.read_table``
         Rows to use; row groups whose statistics exclude a match are not read.
     filesystem : pyarrow or fsspec filesystem, optional

@@ -76,7 +76,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     random_state : int, RandomState or None, default=None
         The seed; the same seed, data and ranks give the same weights.
     standardize : bool, default=False
-        Scale dense columns to unit variance while training; coefficients are reported on the original scale.
+        Scale numbers, dense and sparse, to unit variance while training; coefficients are reported on the original scale.
     missing : {"raise", "mean"}, default="raise"
         What a NaN is: an error, or the column's mean.
     categorical : list of str or None, default=None
