@@ -114,8 +114,8 @@ class LinearSGD(Fitted):
             )
         if config.tol is not None and not trained.converged:
             warnings.warn(
-                f"{type(self).__name__} stopped after {trained.epochs} epochs (max_iter={config.max_iter}) and had not converged to "
-                f"tol={config.tol}; give more epochs, a larger tol, or tol=None for a fixed number of epochs",
+                f"{type(self).__name__} stopped after {trained.epochs} epochs (max_iter={config.max_iter}) and had not "
+                f"converged to tol={config.tol}; give more epochs, a larger tol, or tol=None for a fixed number of epochs",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 
 from ..kernels.protocols import schedule_rate
+from ..objective.problem import Problem
 from .batches import batches, steps_of_epoch
+from .config import FitConfig
 from .field import GangField
 from .progress import Progress
 from .recipe import Recipe, leave_steps
 from .whitening import Whitener
 
 _MOST_HALVINGS = 12
+# The smallest mini-batch that is worth a step in Python.
+_LEAST_BATCH = 16
 # A rise within this part of the objective is rounding, not divergence.
 _ROUNDING = 1e-6
 # An average wavers a little, by less than this part, which is no sign of steps that are too large.
@@ -29,6 +33,16 @@ _WAVERING = 3e-4
 _BOLDER = 5.0 / 3.0
 # Power of the step's number by which iterates are weighted in an average.
 _LATER = 3.0
+
+
+def takes_whitened_steps(config: FitConfig, problem: Problem, ranks: int) -> bool:
+    """Whether a fit takes its steps in whitened coordinates, if the weights in use are few."""
+    # A single epoch does not repay the sample; and it may be one of many over data that comes in parts.
+    averaged = config.optimizer == "sgd" and bool(config.average) and not problem.l1 and config.max_iter > 1
+    exact = ranks == 1 or (config.mode.compression == "none" and config.mode.local_steps == 1)
+    smooth = getattr(getattr(problem.loss, "loss", problem.loss), "smooth", True)
+    automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _LEAST_BATCH)
+    return (config.optimizer == "svrg" or averaged) and exact and smooth and automatic
 
 
 class Whitened:

@@ -32,14 +32,13 @@ from .stores import finish_stores, initial_params, open_stores, pack_result
 from .svrg import SVRG
 from .task import FitTask
 from .used_weights import agree, make_numbering, narrow
-from .whitened import WhitenedAverage, WhitenedSVRG
+from .whitened import WhitenedAverage, WhitenedSVRG, takes_whitened_steps
 from .whitening import MOST_FEATURES, Whitener, whitened_batch
 
 # Buffers up to this size are reduced in one piece.
 _MAX_BUFFER = 64 << 20
-# Rows of a run where mini-batches are small, so that rows that lie together do not make up much of one; and the smallest
-# mini-batch that is worth a step in Python.
-_WHITENED_RUN, _WHITENED_BATCH = 4, 16
+# Rows of a run where mini-batches are small, so that rows that lie together do not make up much of one.
+_WHITENED_RUN = 4
 
 # The recipe for many weights holds this part of the rows out, at most so many, if there are so many to begin with.
 _WATCHED_PART = 0.02
@@ -147,7 +146,7 @@ class Rank:
     def _longest_batch(self) -> int:
         """Rows that a run may have, so that mini-batches can be made of runs; any number in a pass row by row."""
         size = self.collective.size
-        if self._whitens:
+        if takes_whitened_steps(self.config, self.problem, size):
             return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
         rule, mode = self.config.optimizer, self.config.mode
         rows = self._batch_rows("adagrad" if rule == "auto" else rule)
@@ -159,19 +158,6 @@ class Rank:
         alone = mode.compression == "none" and mode.local_steps != 1
         between = RUN_ROWS if mode.local_steps == "epoch" else mode.local_steps // size
         return max(1, min(RUN_ROWS, between)) if alone else 1
-
-    @property
-    def _whitens(self) -> bool:
-        """Whether the recipe takes its steps in whitened coordinates, if the weights in use are few."""
-        config, loss = self.config, self.problem.loss
-        # A single epoch does not repay the sample; and it may be one of many over data that comes in parts.
-        averaged = config.optimizer == "sgd" and bool(config.average) and not self.problem.l1 and config.max_iter > 1
-        exact = config.mode.compression == "none" and config.mode.local_steps == 1
-        smooth = getattr(getattr(loss, "loss", loss), "smooth", True)
-        automatic = config.eta0 == "auto" and (config.batch_size == "auto" or config.batch_size >= _WHITENED_BATCH)
-        return (
-            (config.optimizer == "svrg" or averaged) and (exact or self.collective.size == 1) and smooth and automatic
-        )
 
     def _initial(self) -> np.ndarray:
         if self.initial is None:
@@ -192,7 +178,8 @@ class Rank:
                 leave_steps(state, len(self.progress.history))
                 return params
             self._watch()
-        active = self._active(MOST_FEATURES, params) if self._whitens else None
+        whitens = takes_whitened_steps(self.config, self.problem, self.collective.size)
+        active = self._active(MOST_FEATURES, params) if whitens else None
         if active is not None:
             return self._train_whitened(active, params, state)
         return self._train_stepwise(rule, params, state, fresh)
@@ -230,7 +217,9 @@ class Rank:
     def _recipe(self, rule: str, batch: int, smoothness: float, scale: float = 1.0) -> Recipe:
         config = self.config
         # Where no held-out rows say when to stop, the noise of the steps must not: the rate is lowered when nothing else helps.
-        asked = config.optimizer != "auto" or config.eta0 != "auto" or config.learning_rate != "constant" or config.average
+        asked = (
+            config.optimizer != "auto" or config.eta0 != "auto" or config.learning_rate != "constant" or config.average
+        )
         if not asked and not self.share.held_out:
             config = replace(config, learning_rate="adaptive")
         return make_recipe(
