@@ -4,7 +4,6 @@ import functools
 import logging
 import pickle
 import re
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import rank as ranks
 from dsgd.train import tree, versions
 
-from . import cells, feed, worker
+from . import cells, feed, slots, worker
 from .session import Session, wrap
 
 _log = logging.getLogger(__name__)
@@ -26,8 +25,6 @@ _SHIP = (
 )
 # Payloads above this many bytes travel as rows, not inside the function.
 _LARGE = 1 << 20
-# Seconds for executors that have just started, or come back, to register their slots.
-_REGISTER = 15.0
 # Seconds for tidying up to find free slots: other jobs may hold them for hours.
 _SWEEP = 10.0
 
@@ -73,8 +70,8 @@ class SparkEngine:
         self.feed: feed.Feed | None = None
 
     def slots(self) -> int:
-        """Tasks that the application's executors can run at the same time."""
-        return self._session.slots()
+        """Tasks that the application's executors can run at the same time, once they have registered."""
+        return slots.settled(self._session)
 
     def launch(
         self,
@@ -94,7 +91,7 @@ class SparkEngine:
                 " longer (turn_deadline=...)"
             )
         try:
-            self._wait_for_slots(len(payloads))
+            slots.require(self._session, len(payloads))
             return self._gang(function, payloads, deadline)
         finally:
             turn.release()
@@ -122,22 +119,6 @@ class SparkEngine:
                 "Spark does not start a gang (a barrier stage) under spark.dynamicAllocation.enabled=true; use"
                 " mode=Sync(topology='engine'), which needs no gang, or turn dynamic allocation off"
             )
-
-    def _wait_for_slots(self, size: int) -> None:
-        limit = time.monotonic() + _REGISTER
-        slots = self.slots()
-        while slots < size and time.monotonic() < limit and not self._fixed():
-            time.sleep(0.2)
-            slots = self.slots()
-        if not 1 <= size <= slots:
-            raise ConfigError(
-                f"the application runs 1 to {slots} tasks at the same time, not {size}; lower n_workers, or give it more"
-                " executors (spark.executor.instances, spark.executor.cores; spark.task.cpus counts)"
-            )
-
-    def _fixed(self) -> bool:
-        """Whether waiting cannot bring more slots: the executor is this process."""
-        return re.match(r"local($|\[)", self._session.setting("spark.master", "")) is not None
 
     def _orders(
         self, fit: str, function: str, payloads: Sequence[Any], frame: DataFrame, **more: Any
@@ -197,7 +178,7 @@ class SparkEngine:
     def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
         try:
-            tasks = self.slots()
+            tasks = self._session.slots()
             self._session.collect(
                 self._tasks(tasks).mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP
             )

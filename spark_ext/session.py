@@ -16,6 +16,8 @@ from pyspark.sql import DataFrame, SparkSession
 from dsgd.errors import WorkerLost
 
 _LOOK, _STOP = 0.1, 30.0
+# Seconds between two looks for executors; and for executors to come, where there are none.
+_LOOK_AROUND, _DESERTED = 1.0, 180.0
 
 
 class Session(ABC):
@@ -67,7 +69,16 @@ class Session(ABC):
 
     def _watch(self, thread: threading.Thread, tag: str, tasks: int, deadline: float) -> None:
         limit, started = time.monotonic() + deadline, tasks == 0
+        seen = look = time.monotonic()
         while thread.is_alive():
+            if time.monotonic() >= look:
+                look = time.monotonic() + _LOOK_AROUND
+                seen = seen if self.deserted() else time.monotonic()
+            if time.monotonic() - seen > _DESERTED:
+                raise WorkerLost(
+                    f"the application has had no executor for {_DESERTED:g} s; what is left of the job cannot run: see in"
+                    " Spark's own interface why, and fit again"
+                )
             started = started or self.started(tag, tasks)
             if not started and time.monotonic() > limit:
                 raise WorkerLost(
@@ -83,6 +94,10 @@ class Session(ABC):
     @abstractmethod
     def slots(self) -> int:
         """Tasks that can run at the same time."""
+
+    def deserted(self) -> bool:
+        """Whether there is no executor now, where the session can tell."""
+        return False
 
     @abstractmethod
     def thread(self, body: Callable[[], None]) -> threading.Thread:
@@ -117,6 +132,12 @@ class Classic(Session):
     def slots(self) -> int:
         context = self.spark.sparkContext._jsc.sc()
         return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
+
+    def deserted(self) -> bool:
+        try:
+            return self.slots() == 0
+        except Exception:  # The application is going down: the job itself says why.
+            return False
 
     def thread(self, body: Callable[[], None]) -> threading.Thread:
         return InheritableThread(target=body, daemon=True)
