@@ -7,7 +7,7 @@ local disk, which is then a source like any other: read again when blocks do not
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,9 @@ from dsgd.data.spec import FeatureSpec
 from dsgd.data.where import Where
 
 from . import worker
+
+# Seconds for the slowest rank to be fed, after the first: Spark itself ends the stage when one of its tasks is lost.
+_FEEDING = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def run_rank(orders: worker.Orders, name: str, batches: Iterator[pa.RecordBatch]
     path = spool(name, BarrierTaskContext.get().partitionId())
     try:
         _write(path, batches)
-        yield from worker.run_rank(orders, iter(()))
+        yield from worker.run_rank(replace(orders, first_deadline=_FEEDING), iter(()))
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)

@@ -30,6 +30,8 @@ class Meeting:
         Seconds to wait for the others, each time.
     directory : str
         The scratch directory that this rank proposes; the first rank of a machine has its way.
+    first_deadline : float, optional
+        Seconds to wait for the others now.
 
     Attributes
     ----------
@@ -41,13 +43,13 @@ class Meeting:
         As in RankContext.
     """
 
-    def __init__(self, task: BarrierTaskContext, deadline: float, directory: str):
+    def __init__(self, task: BarrierTaskContext, deadline: float, directory: str, first_deadline: float | None = None):
         self._task = task
         self._deadline = deadline
         self._round = 0
         self._rank = task.partitionId()
         self.machine = place.machine()
-        met = [json.loads(peer) for peer in self._barrier(json.dumps([self.machine, directory]))]
+        met = [json.loads(peer) for peer in self._barrier(json.dumps([self.machine, directory]), first_deadline)]
         self._size = len(met)
         self.here = [rank for rank, (machine, _) in enumerate(met) if machine == self.machine]
         self.directory = met[self.here[0]][1]
@@ -61,8 +63,9 @@ class Meeting:
             return self._by_files(bytes(payload))
         return [base64.b64decode(text) for text in self._barrier(base64.b64encode(payload).decode())]
 
-    def _barrier(self, text: str) -> list[str]:
+    def _barrier(self, text: str, deadline: float | None = None) -> list[str]:
         """Spark's all-gather, which has no deadline of its own, in a thread that is left behind when it is late."""
+        deadline = deadline or self._deadline
         box: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
         def body() -> None:
@@ -73,11 +76,9 @@ class Meeting:
 
         threading.Thread(target=body, daemon=True, name="dsgd-meeting").start()
         try:
-            answer = box.get(timeout=self._deadline)
+            answer = box.get(timeout=deadline)
         except queue.Empty:
-            raise WorkerLost(
-                f"rank {self._rank} waited {self._deadline:g} s for the others at Spark's barrier"
-            ) from None
+            raise WorkerLost(f"rank {self._rank} waited {deadline:g} s for the others at Spark's barrier") from None
         if isinstance(answer, Exception):
             raise WorkerLost(f"rank {self._rank} lost the others at Spark's barrier: {answer}") from answer
         return answer

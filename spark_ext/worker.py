@@ -38,7 +38,8 @@ class Orders:
     """What the ranks of a fit, or the leaves of an aggregate, are told by the driver.
 
     ``payloads`` are all payloads pickled as one, or None when they come in the rows; ``fan`` is the number of neighbours
-    that an aggregate folds together.
+    that an aggregate folds together. Ranks wait ``deadline`` seconds for each other, and ``first_deadline`` when they meet
+    for the first time, if that is another.
     """
 
     fit: str
@@ -48,6 +49,7 @@ class Orders:
     versions: dict[str, str]
     how_to_ship: str
     deadline: float = 60.0
+    first_deadline: float | None = None
     fan: int = 1
 
 
@@ -89,7 +91,8 @@ def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext
     """Meet the other ranks, and call the function; any error in here is the rank's."""
     rank = task.partitionId()
     versions.compare(orders.versions, versions.installed(), f"the Python worker of rank {rank}", orders.how_to_ship)
-    meeting = Meeting(task, orders.deadline, os.path.join(local_directory(), f"dsgd-{orders.fit}"))
+    directory = os.path.join(local_directory(), f"dsgd-{orders.fit}")
+    meeting = Meeting(task, orders.deadline, directory, orders.first_deadline)
     threads = max(1, task.cpus())
     with scratch.shared(meeting.directory, rank, meeting.here), place.limit_threads(threads):
         context = RankContext(

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import pytest
 
@@ -13,7 +14,7 @@ pytest.importorskip("pyspark")
 
 from spark_ext import cells, worker
 from spark_ext.engine import SparkEngine, _translate
-from spark_ext.meeting import _host
+from spark_ext.meeting import Meeting, _host
 
 VERSIONS = versions.installed()
 
@@ -60,6 +61,23 @@ def test_an_address_has_a_host(address, host):
     assert _host(address) == host
 
 
+class LateBarrier:
+    """A barrier task that is alone, and whose all-gather comes late."""
+
+    def partitionId(self):  # noqa: N802
+        return 0
+
+    def allGather(self, text):  # noqa: N802
+        time.sleep(0.5)
+        return [text]
+
+
+def test_ranks_that_are_fed_longer_than_the_deadline_are_waited_for(tmp_path):
+    assert Meeting(LateBarrier(), 0.1, str(tmp_path), 60.0).here == [0]
+    with pytest.raises(WorkerLost, match=r"rank 0 waited 0\.1 s for the others"):
+        Meeting(LateBarrier(), 0.1, str(tmp_path))
+
+
 def test_dynamic_allocation_is_refused_with_what_works(spark, monkeypatch):
     engine = SparkEngine(spark)
     settings = {"spark.dynamicAllocation.enabled": "true", "spark.master": "yarn"}
@@ -81,8 +99,6 @@ def test_a_fit_that_never_gets_its_turn_says_so(spark):
 
 
 def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
-    import time
-
     def hold(batches):
         for batch in batches:
             time.sleep(150.0)
