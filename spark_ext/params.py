@@ -144,7 +144,9 @@ class FitParams(ColumnParams):
     stepSize = _param("stepSize", "first learning rate, or auto", number_or_auto)
     learningRate = _param("learningRate", "schedule of the learning rate", TypeConverters.toString)
     powerT = _param("powerT", "exponent of learningRate=invscaling", TypeConverters.toFloat)
-    standardization = _param("standardization", "scale numbers, dense and sparse, to unit variance", TypeConverters.toBoolean)
+    standardization = _param(
+        "standardization", "scale numbers, dense and sparse, to unit variance", TypeConverters.toBoolean
+    )
     fitIntercept = _param("fitIntercept", "whether there is an intercept", TypeConverters.toBoolean)
     averaging = _param("averaging", "average the iterates, or from that many rows on", boolean_or_integer)
     earlyStopping = _param("earlyStopping", "judge by held-out rows", TypeConverters.toBoolean)
