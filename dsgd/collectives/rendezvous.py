@@ -84,7 +84,8 @@ def connect(
     encrypt : bool
         Encrypt what crosses the network. Without, peers still prove that they hold the fit's token.
     deadline : float
-        Seconds that an operation waits for a peer; longer than the longest computation between two operations.
+        Seconds that an operation waits for a peer after its last sign of life. Who computes for longer between two
+        operations does so inside of ``working()``.
     port_range : (int, int) or None
         First and last port to listen at; None lets the system choose.
     interface : str or None
