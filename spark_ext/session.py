@@ -134,9 +134,11 @@ class Classic(Session):
         return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
     def deserted(self) -> bool:
+        from py4j.protocol import Py4JError  # which a client of Connect need not have
+
         try:
             return self.slots() == 0
-        except Exception:  # The application is going down: the job itself says why.
+        except (Py4JError, OSError, AttributeError):  # The application is going down: the job itself says why.
             return False
 
     def thread(self, body: Callable[[], None]) -> threading.Thread:
