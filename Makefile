@@ -53,11 +53,12 @@ lint: $(VENV)/.installed-all
 	"$(BIN)/lint-imports"
 	"$(BIN)/mypy"
 
-# Two processes, and the tests of one engine stay in one of them: its session is started once (tests/conftest.py).
+# Three processes, one more than the least number of cores, because tests of clusters mostly wait; the tests of one engine stay in
+# one of them: its session is started once (tests/conftest.py).
 test: lint
 	@"$(BIN)/python" -m pipelines.java
 	"$(BIN)/python" -m pytest --doctest-modules -q dsgd dask_ext spark_ext pipelines
-	"$(BIN)/python" -m pytest -n 2 --dist loadgroup $(TESTS)
+	"$(BIN)/python" -m pytest -n 3 --dist loadgroup $(TESTS)
 
 bench: $(VENV)/.installed-bench
 	@"$(BIN)/python" -m benchmarks

@@ -73,13 +73,13 @@ def test_a_frozen_rank_is_given_up_at_the_deadline(gang, doing):
 
 @pytest.mark.parametrize(
     "gang",
-    [replace(setting, deadline=2.0) for setting in SETTINGS.values()],
+    [replace(setting, deadline=1.0) for setting in SETTINGS.values()],
     ids=SETTINGS.keys(),
     indirect=True,
 )
 def test_ranks_at_work_are_waited_for_longer_than_the_deadline(gang):
     """Whoever waits for them, and whoever waits for those who wait."""
-    assert gang.run(checks.late, [0.0, 3.0, 6.0]) == [3.0] * 3
+    assert gang.run(checks.late, [0.0, 1.5, 3.0]) == [3.0] * 3
 
 
 def test_work_that_does_not_get_on_is_not_vouched_for():

@@ -9,6 +9,8 @@ from .formulas import LOSSES
 from .optimum import Objective, kkt_violation, solve
 
 ROWS, COLUMNS, CLASSES = 400, 8, 3
+# Losses with kinks have a reference of their own, the linear program.
+SMOOTH = [loss for loss in LOSSES if loss not in ("hinge", "epsilon_insensitive", "quantile")]
 
 
 def problem(loss: str):
@@ -19,9 +21,9 @@ def problem(loss: str):
     noisy = score + generator.standard_normal(ROWS)
     if loss == "multinomial":
         return X, np.digitize(noisy, [-0.5, 0.5])
-    if loss in ("poisson", "gamma"):
+    if loss in ("poisson", "gamma", "tweedie"):
         return X, generator.poisson(np.exp(score)) + (loss == "gamma")
-    return X, np.sign(noisy) if loss in ("log_loss", "squared_hinge", "modified_huber") else noisy
+    return X, np.sign(noisy) if loss in ("log_loss", "hinge", "squared_hinge", "modified_huber") else noisy
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -41,7 +43,7 @@ def test_gradient_is_the_derivative(loss):
     assert numeric == pytest.approx((gradient * direction[:, :-1]).sum() + free @ direction[:, -1], rel=1e-5, abs=1e-8)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", SMOOTH)
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 def test_solution_is_optimal(loss, l1_ratio):
     X, y = problem(loss)
@@ -54,7 +56,7 @@ def test_solution_is_optimal(loss, l1_ratio):
     assert found.objective == pytest.approx(objective(found.coef, found.intercept), rel=1e-14)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", SMOOTH)
 def test_l1_zeros_are_exact(loss):
     X, y = problem(loss)
     X = X / X.std(axis=0)
