@@ -79,7 +79,8 @@ def wait(
     watch = Watch(client, list(workers or ()))
     try:
         while not any(future.status == "error" for future in futures):
-            with contextlib.suppress(TimeoutError, distributed.TimeoutError):
+            # Of this process's clients it has to be the one whose futures these are.
+            with contextlib.suppress(TimeoutError, distributed.TimeoutError), client.as_current():
                 distributed.wait(list(futures), timeout=_LOOK)
                 return
             if watch.alone() > deserted:

@@ -74,7 +74,11 @@ def spark(tmp_path_factory):
 def dask_client(tmp_path_factory):
     """A client of a LocalCluster of two single-threaded worker processes, shared by all tests of this process."""
     distributed = require("distributed", "dask")
+    import dask
+
     with (
+        # The leases of a driver that died expire after so long, half a minute by default.
+        dask.config.set({"distributed.scheduler.locks": {"lease-timeout": "8s", "lease-validation-interval": "2s"}}),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,

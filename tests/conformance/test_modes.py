@@ -90,7 +90,7 @@ def test_recipes_of_exact_steps(optimizer, kind, n_workers):
     assert same(model, spread(kind, n_workers, Sync(), **config))
 
 
-@pytest.mark.parametrize("n_workers", [1, 2, 3])
+@pytest.mark.parametrize("n_workers", [1, 3])
 @pytest.mark.parametrize("local_steps", [1, "epoch"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("optimizer", ["auto", "sgd", "adagrad"])
@@ -108,8 +108,14 @@ def test_engine(optimizer, kind, local_steps, n_workers):
     assert same(model, spread(kind, n_workers, mode, **config))
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse"])
-@pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl"])
+# Sparse steps of two ranks are the same code for all rules; those of one rank know the rule, and have tests of their own.
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        *((rule, "dense") for rule in ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "ftrl")),
+        *((rule, "sparse") for rule in ("momentum", "adagrad", "adamw", "ftrl")),
+    ],
+)
 def test_rules_over_two_ranks(rule, kind):
     config = {"optimizer": rule, "eta0": 0.02 if rule in ("adam", "adamw", "rmsprop", "momentum", "nesterov") else 0.3}
     one, two = (spread(kind, n, Sync(), **config) for n in (1, 2))

@@ -155,10 +155,18 @@ def wide(kind: str):
     return X, score, rng.standard_normal(X.shape[0])
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-@pytest.mark.parametrize("units", [(1000.0, 50.0), (0.0, 1e-3)])
-@pytest.mark.parametrize("kind", ["dense", "sparse"])
-@pytest.mark.parametrize("loss", ["squared_error", "huber", "quantile"])
+@pytest.mark.parametrize(
+    ("loss", "kind", "units", "n_workers"),
+    [
+        ("squared_error", "dense", (1000.0, 50.0), 1),
+        ("squared_error", "sparse", (0.0, 1e-3), 2),
+        ("huber", "dense", (0.0, 1e-3), 2),
+        ("huber", "sparse", (1000.0, 50.0), 1),
+        ("quantile", "dense", (1000.0, 50.0), 2),
+        ("quantile", "sparse", (1000.0, 50.0), 1),
+        ("quantile", "sparse", (0.0, 1e-3), 2),
+    ],
+)
 def test_many_weights(loss, kind, units, n_workers):
     """Small steps come near what a fit of the same data in units of their own does, which is near the optimum."""
     X, score, noise = wide(kind)
@@ -178,8 +186,9 @@ def test_many_weights(loss, kind, units, n_workers):
     assert reached - best <= 0.02 * (null - best)
 
 
-@pytest.mark.parametrize("loss", REAL)
-@pytest.mark.parametrize("optimizer", ["adagrad", "adam", "rmsprop"])
+@pytest.mark.parametrize(
+    ("loss", "optimizer"), [*((loss, "adagrad") for loss in REAL), ("squared_error", "adam"), ("quantile", "rmsprop")]
+)
 def test_adaptive_steps_know_the_targets_scale(loss, optimizer):
     """The same problem in other units, far from zero, is the same way of the weights, in those units."""
     X = features()
