@@ -69,7 +69,7 @@ SLOW = {("topk", "epoch"): 2.0, ("topk", 4): 1.5, ("topk", 1): 0.8}
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("local_steps", LOCAL_STEPS)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("topology", "n_workers"), [("ring", 2), ("ring", 3), ("tree", 3)])
+@pytest.mark.parametrize(("topology", "n_workers"), [("ring", 3), ("tree", 3)])
 def test_close_to_one_rank_and_repeatable(topology, kind, local_steps, compression, n_workers):
     mode = Sync(topology, local_steps, compression)
     model = spread(kind, n_workers, mode)
@@ -135,8 +135,13 @@ FEW_ROWS = [
     *(
         (optimizer, average, mode)
         for optimizer in ("auto", "sgd", "adagrad")
-        for average in (False, True)
-        for mode in (Sync(), Sync(local_steps=2), Sync(local_steps="epoch"), Sync(compression="int8"))
+        for average, mode in (
+            (False, Sync()),
+            (True, Sync()),
+            (False, Sync(local_steps=2)),
+            (True, Sync(local_steps="epoch")),
+            (False, Sync(compression="int8")),
+        )
     ),
     *((optimizer, False, Sync("engine")) for optimizer in ("auto", "sgd", "adagrad")),
 ]
