@@ -101,6 +101,9 @@ def extended(x):
 
 
 @register_jitable
-def kink_curvature(distance):
-    """Curvature of the parabola that touches max(0, u) at ``u = distance`` from above (de Leeuw & Lange 2009)."""
-    return 0.5 / np.maximum(np.abs(distance), KINK_WIDTH)
+def kink_curvature(distance, width=KINK_WIDTH):
+    """Curvature of the parabola that touches max(0, u) at ``u = distance`` from above (de Leeuw & Lange 2009).
+
+    Also of the parabola that touches max(0, u) rounded off within ``width`` of zero.
+    """
+    return 0.5 / np.maximum(np.abs(distance), width)

@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 
 from ..kernels.protocols import choose, register_loss
 from .binary import Hinge
-from .formulas import constant
+from .formulas import constant, kink_curvature
 from .registry import distinct
 from .regression import EpsilonInsensitive, Huber, Quantile
 from .softmax import OneVersusRest, indicators
@@ -38,12 +38,6 @@ def rounded_slope(u, width):
 def rounded_curvature(u, width):
     """Second derivative of :func:`rounded`."""
     return choose(np.abs(u) <= width, constant(0.5, u) / width, constant(0.0, u))
-
-
-@register_jitable
-def rounded_touching(u, width):
-    """Curvature of the parabola that touches :func:`rounded` at ``u`` and lies above it (de Leeuw & Lange 2009)."""
-    return 0.5 / np.maximum(np.abs(u), width)
 
 
 @register_jitable
@@ -73,7 +67,7 @@ class RoundedHinge(NamedTuple):
         return rounded_curvature(1 - score * target, loss.width)
 
     def touching(loss, score, target):
-        return rounded_touching(1 - score * target, loss.width)
+        return kink_curvature(1 - score * target, loss.width)
 
     def slack(loss, score, target):
         return rounded_slack(1 - score * target, loss.width)
@@ -97,7 +91,7 @@ class RoundedQuantile(NamedTuple):
         return rounded_curvature(score - target, loss.width)
 
     def touching(loss, score, target):
-        return rounded_touching(score - target, loss.width)
+        return kink_curvature(score - target, loss.width)
 
     def slack(loss, score, target):
         return rounded_slack(score - target, loss.width)
@@ -126,7 +120,7 @@ class RoundedTube(NamedTuple):
 
     def touching(loss, score, target):
         error = score - target
-        return rounded_touching(error - loss.epsilon, loss.width) + rounded_touching(-error - loss.epsilon, loss.width)
+        return kink_curvature(error - loss.epsilon, loss.width) + kink_curvature(-error - loss.epsilon, loss.width)
 
     def slack(loss, score, target):
         error = score - target
