@@ -19,18 +19,15 @@ debug = click.option(
 )
 force = click.option("--force", is_flag=True, help="Replace the output if it exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-_conditions: Any = {"type": RowFilter(), "multiple": True, "metavar": "CONDITION"}
-filters = click.option(
-    "--filter",
-    "filters",
-    **_conditions,
-    help="Use only rows that meet the condition, like 'month < 11'; several are joined by 'and'.",
-)
-validation = click.option(
-    "--validation", metavar="PATH", help="Parquet files to validate on; DATA if only filters are given."
-)
-validation_filters = click.option(
-    "--validation-filter", "validation_filters", **_conditions, help="Validate only on rows that meet the condition."
+
+
+def conditions(name: str, destination: str, help: str) -> Decorator:
+    """Make an option of conditions that rows must meet."""
+    return click.option(name, destination, type=RowFilter(), multiple=True, metavar="CONDITION", help=help)
+
+
+filters = conditions(
+    "--filter", "filters", "Use only rows that meet the condition, like 'month < 11'; several are joined by 'and'."
 )
 
 

@@ -6,7 +6,7 @@ import click
 
 from ..jobs import ROLES
 from ..options import ByteSize, ColumnList, Cross, FloatOr, IntegerOr, PortRange
-from .common import debug, filters, force, given, stacked, validation, validation_filters
+from .common import conditions, debug, filters, force, given, stacked
 
 LOSSES = (
     "log_loss",
@@ -98,8 +98,8 @@ OTHER = ("early_stopping", "random_state", "standardize", *LIMITS)
 @model_options
 @engine_options
 @mode_options
-@validation
-@validation_filters
+@click.option("--validation", metavar="PATH", help="Parquet files to validate on; DATA if only filters are given.")
+@conditions("--validation-filter", "validation_filters", "Validate only on rows that meet the condition.")
 @click.option("--out", required=True, help="Directory for the model; or a URI that pyarrow can open.")
 @force
 @debug
