@@ -7,16 +7,15 @@ import numpy as np
 
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
-from ..objective.active import with_nonzero
-from ..objective.start import TOTALS, null_intercept, target_scale
 from ..optim.schedules import stretched
 from . import place
 from .batches import steps_of_epoch
+from .beginning import begin_regression
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
-from .newton import Newton, most_weights
+from .newton import solve_few
 from .progress import Progress
-from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
+from .recipe import Recipe, make_recipe, resolved_batch
 from .stores import initial_params, pack_result
 from .task import RankResult
 
@@ -47,16 +46,10 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
     problem, rule = field.problem, config.optimizer
     if rule == "auto":
         rule = "adagrad"
-        limit = most_weights(config, problem, config.n_workers)
-        active = field.active(limit) if limit > 0 else None
-        active = None if active is None else with_nonzero(problem, active, params, limit)
-        if active is not None:
-            params = Newton(field, active, progress, fresh).run(params)
-            leave_steps(state, len(progress.history))
-            return params
-    totals = field.totals() if field.plan.classes is None else np.ones(TOTALS)
-    if fresh and problem.intercept and field.plan.classes is None:
-        params[-1] = null_intercept(problem.loss, totals)
+        solved = solve_few(field, config, config.n_workers, progress, params, state, fresh)
+        if solved is not None:
+            return solved
+    scale = begin_regression(field, params, fresh) if field.plan.classes is None else 1.0
     recipe = make_recipe(
         config,
         problem,
@@ -65,7 +58,7 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         batch=resolved_batch(config, problem, rule, 1),
         entries=field.entries(),
         smoothness=_steepness(field),
-        scale=target_scale(problem.loss, totals),
+        scale=scale,
         ranks=1,
     )
     if config.mode.local_steps == "epoch":

@@ -14,9 +14,11 @@ import numpy as np
 
 from ..objective.problem import Problem
 from ..objective.start import null_intercept
+from .beginning import active_weights
 from .config import FitConfig
 from .progress import Progress
 from .quadratic import QuadraticModel, Quadratics
+from .recipe import leave_steps
 from .sample_solver import SampleSolver, lowered_floor
 
 # Parameters beyond which the matrix of curvature costs more than it brings.
@@ -48,6 +50,24 @@ def most_weights(config: FitConfig, problem: Problem, ranks: int) -> int:
     alone = ranks == 1 and mode.topology != "engine"
     exact = mode.compression == "none" and mode.local_steps == 1
     return MOST_PARAMETERS // problem.outputs - 1 if (alone or exact) and not steps else 0
+
+
+def solve_few(
+    field: Any,
+    config: FitConfig,
+    ranks: int,
+    progress: Progress,
+    params: np.ndarray,
+    state: dict[str, Any],
+    fresh: bool,
+) -> np.ndarray | None:
+    """Train by this recipe what optimizer="auto" is it for; None for all else, with ``state`` as it was."""
+    active = active_weights(field, params, most_weights(config, field.problem, ranks))
+    if active is None:
+        return None
+    params = Newton(field, active, progress, fresh).run(params)
+    leave_steps(state, len(progress.history))
+    return params
 
 
 @dataclass

@@ -14,18 +14,18 @@ import numpy as np
 from ..collectives import connect
 from ..collectives.base import Collective
 from ..data.statistics import Statistics, merge
-from ..objective.active import with_nonzero
 from ..objective.passes import Pass
 from ..objective.problem import RUN_ROWS, Problem
 from ..objective.share import Share, longest_run
-from ..objective.start import null_intercept, target_scale
+from ..objective.start import null_intercept
 from . import place
+from .beginning import active_weights, begin_regression
 from .engine import RankContext
 from .field import GangField
-from .newton import Newton, most_weights
+from .newton import solve_few
 from .plan import make_plan
 from .progress import Progress
-from .recipe import Recipe, leave_steps, make_recipe, resolved_batch
+from .recipe import Recipe, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
 from .stores import finish_stores, initial_params, open_stores, pack_result
@@ -172,30 +172,18 @@ class Rank:
         rule, fresh = self.config.optimizer, self.initial is None
         if rule == "auto":
             rule = "adagrad"
-            active = self._active(most_weights(self.config, self.problem, self.collective.size), params)
-            if active is not None:
-                params = Newton(self.field, active, self.progress, fresh).run(params)
-                leave_steps(state, len(self.progress.history))
-                return params
+            solved = solve_few(self.field, self.config, self.collective.size, self.progress, params, state, fresh)
+            if solved is not None:
+                return solved
             self._watch()
         whitens = takes_whitened_steps(self.config, self.problem, self.collective.size)
-        active = self._active(MOST_FEATURES, params) if whitens else None
+        active = active_weights(self.field, params, MOST_FEATURES) if whitens else None
         if active is not None:
             return self._train_whitened(active, params, state)
         return self._train_stepwise(rule, params, state, fresh)
 
-    def _active(self, limit: int, params: np.ndarray) -> np.ndarray | None:
-        """The weights in use, those of the model to start from included; None when they are more than ``limit``."""
-        active = self.field.active(limit) if limit > 0 else None
-        return None if active is None else with_nonzero(self.problem, active, params, limit)
-
     def _train_stepwise(self, rule: str, params: np.ndarray, state: dict[str, Any], fresh: bool) -> np.ndarray:
-        scale = 1.0
-        if self.plan.classes is None:
-            totals = self.field.totals()
-            scale = target_scale(self.problem.loss, totals)
-            if fresh and self.problem.intercept:
-                params[-1] = null_intercept(self.problem.loss, totals)
+        scale = begin_regression(self.field, params, fresh) if self.plan.classes is None else 1.0
         parts = (self.share, self.work, self.collective, self.progress, self.rows)
         recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule), scale)
         if rule == "svrg":
