@@ -1,7 +1,7 @@
-"""How the ranks of a barrier stage meet: Spark's own all-gather once, files between ranks of one machine after that.
+"""How the ranks of a barrier stage meet: through files where they share a machine, else by Spark's own all-gather.
 
-Spark's all-gather polls once a second. The first one tells every rank where all are; when that is one machine, later
-meetings go through the scratch directory that its ranks share.
+Spark's all-gather polls once a second, which is half of a short fit. Ranks of one executor know without asking that they
+share its local directory; others ask once where all are, and meet through files after that when it is one machine.
 """
 
 import base64
@@ -31,7 +31,8 @@ class Meeting:
     directory : str
         The scratch directory that this rank proposes; the first rank of a machine has its way.
     first_deadline : float, optional
-        Seconds to wait for the others now.
+        Seconds to wait for the others now, where Spark may run the stage again: what a rank of the stage's former attempt
+        has left in the directory must not be met.
 
     Attributes
     ----------
@@ -49,12 +50,19 @@ class Meeting:
         self._round = 0
         self._rank = task.partitionId()
         self.machine = place.machine()
+        addresses = [info.address for info in task.getTaskInfos()]
+        if first_deadline is None and len(set(addresses)) == 1:
+            self._found([[self.machine, directory]] * len(addresses))
+            return
         met = [json.loads(peer) for peer in self._barrier(json.dumps([self.machine, directory]), first_deadline)]
+        self._found(met, _host(addresses[self._rank]))
+
+    def _found(self, met: list[list[str]], host: str = "127.0.0.1") -> None:
         self._size = len(met)
         self.here = [rank for rank, (machine, _) in enumerate(met) if machine == self.machine]
         self.directory = met[self.here[0]][1]
         self._together = len(self.here) == self._size
-        self.host = "127.0.0.1" if self._together else _host(task.getTaskInfos()[self._rank].address)
+        self.host = "127.0.0.1" if self._together else host
 
     def allgather(self, payload: bytes) -> list[bytes]:
         """Everybody's payload, in rank order."""

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +12,8 @@ from dsgd.train import selftest, versions
 from dsgd.train.rank import Failure
 
 pytest.importorskip("pyspark")
+
+from pyspark import BarrierTaskInfo
 
 from spark_ext import cells, worker
 from spark_ext.engine import SparkEngine, _translate
@@ -61,21 +64,45 @@ def test_an_address_has_a_host(address, host):
     assert _host(address) == host
 
 
-class LateBarrier:
-    """A barrier task that is alone, and whose all-gather comes late."""
+class Task:
+    """A barrier task beside others, whose all-gather comes late."""
+
+    def __init__(self, rank, addresses, late=0.5):
+        self.rank, self.addresses, self.late = rank, addresses, late
 
     def partitionId(self):  # noqa: N802
-        return 0
+        return self.rank
+
+    def getTaskInfos(self):  # noqa: N802
+        return [BarrierTaskInfo(address) for address in self.addresses]
 
     def allGather(self, text):  # noqa: N802
-        time.sleep(0.5)
-        return [text]
+        time.sleep(self.late)
+        return [text] * len(self.addresses)
 
 
 def test_ranks_that_are_fed_longer_than_the_deadline_are_waited_for(tmp_path):
-    assert Meeting(LateBarrier(), 0.1, str(tmp_path), 60.0).here == [0]
+    one = Task(0, ["n:1"])
+    assert Meeting(one, 0.1, str(tmp_path), 60.0).here == [0]
+
+
+def test_ranks_of_several_executors_do_not_wait_for_ever(tmp_path):
     with pytest.raises(WorkerLost, match=r"rank 0 waited 0\.1 s for the others"):
-        Meeting(LateBarrier(), 0.1, str(tmp_path))
+        Meeting(Task(0, ["n:1", "n:2"]), 0.1, str(tmp_path))
+
+
+def test_ranks_of_one_executor_meet_without_sparks_all_gather(tmp_path):
+    meetings = [Meeting(Task(rank, ["n:1", "n:1"], late=60.0), 30.0, str(tmp_path)) for rank in (0, 1)]
+    assert [(m.here, m.host, m.directory) for m in meetings] == [([0, 1], "127.0.0.1", str(tmp_path))] * 2
+    with ThreadPoolExecutor(2) as pool:
+        met = list(pool.map(lambda pair: pair[0].allgather(pair[1]), zip(meetings, [b"a", b"b"], strict=True)))
+    assert met == [[b"a", b"b"]] * 2
+
+
+def test_ranks_of_one_executor_do_not_wait_for_ever(tmp_path):
+    meeting = Meeting(Task(0, ["n:1", "n:1"]), 0.1, str(tmp_path))
+    with pytest.raises(WorkerLost, match=r"rank 0 waited 0\.1 s for rank 1"):
+        meeting.allgather(b"")
 
 
 def test_dynamic_allocation_is_refused_with_what_works(spark, monkeypatch):
