@@ -19,7 +19,8 @@ from dsgd.train.fit import fit
 from .columns import feature_columns, features, plain
 from .engine import SparkEngine
 from .feed import FedDataset, Feed
-from .params import SPARK_NAMES, FitParams
+from .names import SPARK_NAMES
+from .params import FitParams
 
 
 class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):

@@ -1,6 +1,6 @@
-"""The Params of the estimators and models on Spark, and the one table from their names to the core's.
+"""The Params of the estimators and models on Spark.
 
-Defaults are those of Spark ML where Spark ML has the parameter. A parameter is in the table or does not exist: none is ignored.
+Defaults are those of Spark ML where Spark ML has the parameter.
 """
 # ruff: noqa: N815
 
@@ -11,75 +11,8 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from dsgd.errors import ConfigError
 from dsgd.train.modes import Sync
 
-# From Spark's name to the core's, for the parameters that are handed on as they are.
-CORE_NAMES = {
-    "loss": "loss",
-    "family": "family",
-    "epsilon": "epsilon",
-    "quantile": "quantile",
-    "power": "power",
-    "optimizer": "optimizer",
-    "batchSize": "batch_size",
-    "maxIter": "max_iter",
-    "tol": "tol",
-    "regParam": "alpha",
-    "elasticNetParam": "l1_ratio",
-    "stepSize": "eta0",
-    "learningRate": "learning_rate",
-    "powerT": "power_t",
-    "standardization": "standardize",
-    "fitIntercept": "fit_intercept",
-    "averaging": "average",
-    "earlyStopping": "early_stopping",
-    "validationFraction": "validation_fraction",
-    "nIterNoChange": "n_iter_no_change",
-    "threadsPerWorker": "threads_per_worker",
-    "cacheBytes": "cache_bytes",
-    "memoryLimit": "memory_limit",
-    "encrypt": "encrypt",
-    "portRange": "port_range",
-    "interface": "interface",
-    "deadline": "deadline",
-    "seed": "random_state",
-}
-# From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
-SPARK_NAMES = {core: name for name, core in CORE_NAMES.items() if core != name} | {
-    "n_workers": "numWorkers",
-    "local_steps": "localSteps",
-    "hash_bits": "hashBits",
-}
-
-
-def number_or_auto(value: Any) -> float | str:
-    """Convert to a float, or let "auto" through."""
-    return "auto" if value == "auto" else TypeConverters.toFloat(value)
-
-
-def integer_or_auto(value: Any) -> int | str:
-    """Convert to an int, or let "auto" through."""
-    return "auto" if value == "auto" else TypeConverters.toInt(value)
-
-
-def integer_or_epoch(value: Any) -> int | str:
-    """Convert to an int, or let "epoch" through."""
-    return "epoch" if value == "epoch" else TypeConverters.toInt(value)
-
-
-def boolean_or_integer(value: Any) -> bool | int:
-    """Let a bool through, convert everything else to an int."""
-    return value if isinstance(value, bool) else TypeConverters.toInt(value)
-
-
-def name_or_names(value: Any) -> str | list[str]:
-    """Let a column's name through, convert everything else to a list of names."""
-    return value if isinstance(value, str) else TypeConverters.toListString(value)
-
-
-def crosses(value: Any) -> list[list[str]]:
-    """Convert to a list of lists of column names."""
-    if isinstance(value, str) or any(isinstance(names, str) for names in value):
-        raise TypeError(f"Expected lists of column names, such as [['a', 'b']], not {value!r}")
-    return [TypeConverters.toListString(list(names)) for names in value]
+from .converters import boolean_or_integer, crosses, integer_or_auto, integer_or_epoch, name_or_names, number_or_auto
+from .names import CORE_NAMES
 
 
 def _param(name: str, doc: str, convert: Any) -> Any:

@@ -24,7 +24,7 @@ import spark_ext
 from dsgd import CheckpointError, ConfigError, DataError
 from dsgd.estimators.parameters import SAME
 from spark_ext.feed import gathered
-from spark_ext.params import CORE_NAMES
+from spark_ext.names import CORE_NAMES
 
 COLUMNS = ["a", "b", "c"]
 

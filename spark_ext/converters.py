@@ -1,0 +1,37 @@
+"""What a Param's value may be, where Spark's own converters know no such kind."""
+
+from typing import Any
+
+from pyspark.ml.param import TypeConverters
+
+
+def number_or_auto(value: Any) -> float | str:
+    """Convert to a float, or let "auto" through."""
+    return "auto" if value == "auto" else TypeConverters.toFloat(value)
+
+
+def integer_or_auto(value: Any) -> int | str:
+    """Convert to an int, or let "auto" through."""
+    return "auto" if value == "auto" else TypeConverters.toInt(value)
+
+
+def integer_or_epoch(value: Any) -> int | str:
+    """Convert to an int, or let "epoch" through."""
+    return "epoch" if value == "epoch" else TypeConverters.toInt(value)
+
+
+def boolean_or_integer(value: Any) -> bool | int:
+    """Let a bool through, convert everything else to an int."""
+    return value if isinstance(value, bool) else TypeConverters.toInt(value)
+
+
+def name_or_names(value: Any) -> str | list[str]:
+    """Let a column's name through, convert everything else to a list of names."""
+    return value if isinstance(value, str) else TypeConverters.toListString(value)
+
+
+def crosses(value: Any) -> list[list[str]]:
+    """Convert to a list of lists of column names."""
+    if isinstance(value, str) or any(isinstance(names, str) for names in value):
+        raise TypeError(f"Expected lists of column names, such as [['a', 'b']], not {value!r}")
+    return [TypeConverters.toListString(list(names)) for names in value]

@@ -1,0 +1,42 @@
+"""The one table from Spark's names of the parameters to the core's.
+
+A parameter is in the table, or is used by the estimator itself, or does not exist: none is ignored.
+"""
+
+# From Spark's name to the core's, for the parameters that are handed on as they are.
+CORE_NAMES = {
+    "loss": "loss",
+    "family": "family",
+    "epsilon": "epsilon",
+    "quantile": "quantile",
+    "power": "power",
+    "optimizer": "optimizer",
+    "batchSize": "batch_size",
+    "maxIter": "max_iter",
+    "tol": "tol",
+    "regParam": "alpha",
+    "elasticNetParam": "l1_ratio",
+    "stepSize": "eta0",
+    "learningRate": "learning_rate",
+    "powerT": "power_t",
+    "standardization": "standardize",
+    "fitIntercept": "fit_intercept",
+    "averaging": "average",
+    "earlyStopping": "early_stopping",
+    "validationFraction": "validation_fraction",
+    "nIterNoChange": "n_iter_no_change",
+    "threadsPerWorker": "threads_per_worker",
+    "cacheBytes": "cache_bytes",
+    "memoryLimit": "memory_limit",
+    "encrypt": "encrypt",
+    "portRange": "port_range",
+    "interface": "interface",
+    "deadline": "deadline",
+    "seed": "random_state",
+}
+# From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
+SPARK_NAMES = {core: name for name, core in CORE_NAMES.items() if core != name} | {
+    "n_workers": "numWorkers",
+    "local_steps": "localSteps",
+    "hash_bits": "hashBits",
+}
