@@ -4,7 +4,7 @@ from typing import Any
 
 from .estimator import SparkFace
 from .model import SGDClassificationModel
-from .params import ClassifierParams
+from .run_params import ClassifierParams
 
 
 class SGDClassifier(SparkFace, ClassifierParams):
@@ -29,6 +29,10 @@ class SGDClassifier(SparkFace, ClassifierParams):
         Name of the column of probabilities, a vector; for losses that have them.
     rawPredictionCol : str, default="rawPrediction"
         Name of the column of scores, a vector.
+    threshold : float, default=0.5
+        With two classes, the probability of the second one above which it is predicted.
+    thresholds : list of float, optional
+        One for each class: the class with the largest probability / threshold is predicted.
     validationIndicatorCol : str, optional
         A column that is true for the rows to validate on, instead of ``validationFraction``.
     categoricalCols : list of str, default=[]
@@ -39,6 +43,9 @@ class SGDClassifier(SparkFace, ClassifierParams):
         A categorical column, or a cross, has ``2**hashBits`` weights.
     missing : {"raise", "mean"}, default="raise"
         What a missing number is: an error, or the column's mean.
+    initialModel : SGDClassificationModel, optional
+        A fitted model to go on from: training starts at its weights, and its features and classes are kept. Unless ``maxIter``
+        is set it is one epoch, as ``partial_fit`` is in dsgd, and the optimizer "auto" is then "adagrad".
     loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}, default="log_loss"
         "log_loss" is logistic regression; with more than two classes the others are one classifier a class.
     family : {"auto", "binomial", "multinomial", "ovr"}, default="auto"
@@ -77,6 +84,8 @@ class SGDClassifier(SparkFace, ClassifierParams):
         How the work is spread over ranks.
     topology : {"ring", "tree", "engine"}, default="ring"
         Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine", for ``fitParquet``).
+    aggregationDepth : int, default=2
+        Levels of Spark's tree-aggregate with ``topology="engine"``.
     localSteps : int or "epoch", default=1
         Steps of a rank between two averagings; "epoch" is model averaging.
     compression : {"none", "fp16", "int8", "topk"}, default="none"
@@ -102,6 +111,8 @@ class SGDClassifier(SparkFace, ClassifierParams):
         Of weights and rows.
     seed : int, default=0
         The same seed, data and ranks give the same weights.
+    verbose : int, default=0
+        Above 0, a progress bar is shown while the fit runs.
 
     Examples
     --------

@@ -4,6 +4,8 @@ from typing import Any
 
 from pyspark.ml.param import TypeConverters
 
+from dsgd.fitted import LinearModel
+
 
 def number_or_auto(value: Any) -> float | str:
     """Convert to a float, or let "auto" through."""
@@ -35,3 +37,27 @@ def crosses(value: Any) -> list[list[str]]:
     if isinstance(value, str) or any(isinstance(names, str) for names in value):
         raise TypeError(f"Expected lists of column names, such as [['a', 'b']], not {value!r}")
     return [TypeConverters.toListString(list(names)) for names in value]
+
+
+def positive_but_one(value: Any) -> list[float]:
+    """Convert to a list of floats >= 0, of which at most one is 0.
+
+    Examples
+    --------
+    >>> positive_but_one([0, 1])
+    [0.0, 1.0]
+    """
+    numbers = TypeConverters.toListFloat(value)
+    if not numbers or min(numbers) < 0 or numbers.count(0.0) > 1:
+        raise ValueError(f"Expected numbers > 0, one for each class, of which one may be 0, not {value!r}")
+    return numbers
+
+
+def fitted_model(value: Any) -> Any:
+    """Let a model that Spark's estimators have fitted, or loaded, through."""
+    if not isinstance(getattr(value, "core", None), LinearModel):
+        raise TypeError(
+            f"Expected a fitted model of spark_ext, not {type(value).__name__}; for one that is saved, use"
+            " SGDClassificationModel.load(path) or SGDRegressionModel.load(path)"
+        )
+    return value

@@ -20,7 +20,7 @@ from .columns import feature_columns, features, plain
 from .engine import SparkEngine
 from .feed import FedDataset, Feed
 from .names import SPARK_NAMES
-from .params import FitParams
+from .run_params import FitParams
 
 
 class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):

@@ -1,34 +1,67 @@
-"""The Params of the estimators and models on Spark.
+"""The Params that estimators and models share: the columns that they read and write, and the thresholds of a decision.
 
-Defaults are those of Spark ML where Spark ML has the parameter.
+Names, meanings and defaults are those of Spark ML where Spark ML has the Param, and the classes derive from Spark ML's own
+mixins, by which OneVsRest and others tell what a stage can do. The Params of fitting are in ``fit_params``.
 """
-# ruff: noqa: N815
+# ruff: noqa: N802, N815
 
 from typing import Any
 
 from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param.shared import (
+    HasFeaturesCol,
+    HasLabelCol,
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasRawPredictionCol,
+    HasThreshold,
+    HasThresholds,
+    HasWeightCol,
+)
 
 from dsgd.errors import ConfigError
-from dsgd.train.modes import Sync
 
-from .converters import boolean_or_integer, crosses, integer_or_auto, integer_or_epoch, name_or_names, number_or_auto
-from .names import CORE_NAMES
+from .accessors import Accessors
+from .converters import name_or_names, positive_but_one
+
+# How far a threshold and thresholds may be apart, as in Spark ML.
+_SAME_THRESHOLD = 1e-5
 
 
-def _param(name: str, doc: str, convert: Any) -> Any:
+def make_param(name: str, doc: str, convert: Any) -> Any:
+    """Return a Param for a class, with its explanation and the converter of its values."""
     return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
-class ColumnParams(Params):
+class ColumnParams(Accessors, HasFeaturesCol, HasLabelCol, HasWeightCol, HasPredictionCol):
     """The columns that a model reads and writes."""
 
-    featuresCol = _param(
-        "featuresCol", "a column of vectors or arrays, or a list of columns (numbers and strings)", name_or_names
+    featuresCol = make_param(
+        "featuresCol",
+        "The features: a column of vectors or of arrays of numbers, or a list of plain columns (numbers, booleans and strings).",
+        name_or_names,
     )
-    labelCol = _param("labelCol", "label column", TypeConverters.toString)
-    weightCol = _param("weightCol", "column of row weights", TypeConverters.toString)
-    offsetCol = _param("offsetCol", "column that is added to the score", TypeConverters.toString)
-    predictionCol = _param("predictionCol", "prediction column", TypeConverters.toString)
+    labelCol = make_param(
+        "labelCol",
+        "The column of labels: numbers, and booleans or strings as well for a classifier.",
+        TypeConverters.toString,
+    )
+    weightCol = make_param(
+        "weightCol",
+        "The column of row weights, numbers >= 0. All rows weigh 1 if it is not set.",
+        TypeConverters.toString,
+    )
+    offsetCol = make_param(
+        "offsetCol",
+        "A column of numbers that are added to the score, such as the logarithm of an exposure. Nothing is added if it is"
+        " not set.",
+        TypeConverters.toString,
+    )
+    predictionCol = make_param(
+        "predictionCol",
+        "The column of predictions that a model adds. An empty name adds none.",
+        TypeConverters.toString,
+    )
 
     def __init__(self, *args: Any):
         super().__init__(*args)
@@ -45,138 +78,141 @@ class ColumnParams(Params):
         param = self.getParam(name)
         return self.getOrDefault(param) if self.isDefined(param) else None
 
-
-class ProbabilityParams(Params):
-    """The columns that only a classifier writes."""
-
-    probabilityCol = _param("probabilityCol", "column of the classes' probabilities", TypeConverters.toString)
-    rawPredictionCol = _param("rawPredictionCol", "column of the scores of the classes", TypeConverters.toString)
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self._setDefault(probabilityCol="probability", rawPredictionCol="rawPrediction")
-
-
-class FitParams(ColumnParams):
-    """What both estimators know about fitting."""
-
-    categoricalCols = _param("categoricalCols", "columns to hash, besides those of text", TypeConverters.toListString)
-    interactions = _param("interactions", "crosses of categorical columns, each a list of names", crosses)
-    hashBits = _param("hashBits", "a categorical column has 2^hashBits weights", TypeConverters.toInt)
-    missing = _param("missing", "what a missing number means: raise, or mean", TypeConverters.toString)
-    validationIndicatorCol = _param(
-        "validationIndicatorCol", "boolean column of the rows to validate on", TypeConverters.toString
-    )
-    loss = _param("loss", "the loss to minimise", TypeConverters.toString)
-    optimizer = _param("optimizer", "auto, svrg, or a rule of dsgd", TypeConverters.toString)
-    batchSize = _param("batchSize", "rows of the global mini-batch, or auto", integer_or_auto)
-    maxIter = _param("maxIter", "passes over the rows, at most", TypeConverters.toInt)
-    tol = _param("tol", "stop when the objective improves by less, relatively", TypeConverters.toFloat)
-    regParam = _param("regParam", "strength of the penalty, or auto", number_or_auto)
-    elasticNetParam = _param("elasticNetParam", "share of l1 in the penalty", TypeConverters.toFloat)
-    stepSize = _param("stepSize", "first learning rate, or auto", number_or_auto)
-    learningRate = _param("learningRate", "schedule of the learning rate", TypeConverters.toString)
-    powerT = _param("powerT", "exponent of learningRate=invscaling", TypeConverters.toFloat)
-    standardization = _param(
-        "standardization", "scale numbers, dense and sparse, to unit variance", TypeConverters.toBoolean
-    )
-    fitIntercept = _param("fitIntercept", "whether there is an intercept", TypeConverters.toBoolean)
-    averaging = _param("averaging", "average the iterates, or from that many rows on", boolean_or_integer)
-    earlyStopping = _param("earlyStopping", "judge by held-out rows", TypeConverters.toBoolean)
-    validationFraction = _param("validationFraction", "share of the rows to hold out", TypeConverters.toFloat)
-    nIterNoChange = _param("nIterNoChange", "epochs without improvement before stopping", TypeConverters.toInt)
-    mode = _param("mode", "how the work is spread: sync", TypeConverters.toString)
-    topology = _param("topology", "who adds gradients up: ring, tree or engine", TypeConverters.toString)
-    localSteps = _param("localSteps", "steps between two averagings, or epoch", integer_or_epoch)
-    compression = _param("compression", "none, fp16, int8 or topk", TypeConverters.toString)
-    numWorkers = _param("numWorkers", "ranks; 0 for all slots", TypeConverters.toInt)
-    threadsPerWorker = _param("threadsPerWorker", "threads of a rank", TypeConverters.toInt)
-    cacheBytes = _param("cacheBytes", "bytes of block files of a worker", TypeConverters.toInt)
-    memoryLimit = _param("memoryLimit", "bytes of resident memory of a worker", TypeConverters.toInt)
-    encrypt = _param("encrypt", "encrypt what hosts send each other", TypeConverters.toBoolean)
-    portRange = _param("portRange", "first and last port at which ranks listen", TypeConverters.toListInt)
-    interface = _param("interface", "network interface or address at which ranks listen", TypeConverters.toString)
-    deadline = _param("deadline", "seconds of silence after which a rank is lost", TypeConverters.toFloat)
-    dtype = _param("dtype", "float32 or float64", TypeConverters.toString)
-    seed = _param("seed", "the seed of the run", TypeConverters.toInt)
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self._setDefault(
-            interactions=[],
-            categoricalCols=[],
-            hashBits=18,
-            missing="raise",
-            optimizer="auto",
-            batchSize="auto",
-            maxIter=100,
-            tol=1e-6,
-            regParam=0.0,
-            elasticNetParam=0.0,
-            stepSize="auto",
-            learningRate="constant",
-            powerT=0.5,
-            standardization=True,
-            fitIntercept=True,
-            averaging=False,
-            earlyStopping=False,
-            validationFraction=0.1,
-            nIterNoChange=1,
-            mode="sync",
-            topology="ring",
-            localSteps=1,
-            compression="none",
-            numWorkers=0,
-            threadsPerWorker=1,
-            encrypt=True,
-            deadline=60.0,
-            dtype="float32",
-            seed=0,
-        )
-
     def _set(self, **params: Any) -> Any:
-        """Set parameters, as Spark does; a value that cannot be converted is our own error."""
-        try:
-            return super()._set(**params)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(str(error)) from error
+        """Set parameters, as Spark does; a value that cannot be converted is our own error, and None unsets a parameter."""
+        for name, value in params.items():
+            if value is None:
+                self._unset(name)
+                continue
+            try:
+                super()._set(**{name: value})
+            except (TypeError, ValueError) as error:
+                raise ConfigError(str(error)) from error
+        return self
 
-    def core_parameters(self) -> dict[str, Any]:
-        """Return the parameters under the core's names."""
-        parameters = {
-            core: self.getOrDefault(name)
-            for name, core in CORE_NAMES.items()
-            if self.hasParam(name) and self.isDefined(name)
-        }
-        return parameters | {"penalty": "elasticnet", "mode": self._mode()}
-
-    def _mode(self) -> Sync:
-        if self.getOrDefault("mode") != "sync":
-            raise ConfigError(f"mode={self.getOrDefault('mode')!r} is not available in this version; mode='sync' is")
-        return Sync(
-            topology=self.getOrDefault("topology"),
-            local_steps=self.getOrDefault("localSteps"),
-            compression=self.getOrDefault("compression"),
-        )
+    def _unset(self, name: str) -> None:
+        param = self.getParam(name)
+        if self.hasDefault(param):
+            default = self._defaultParamMap[param]
+            raise ConfigError(f"{name} must be given a value, not None; its default is {default!r}: leave it out")
+        self.clear(param)
 
 
-class ClassifierParams(FitParams, ProbabilityParams):
-    """What only the classifier knows."""
+class ProbabilityParams(Accessors, HasRawPredictionCol, HasProbabilityCol, HasThreshold, HasThresholds):
+    """The columns that only a classifier writes, and where it draws the line between classes."""
 
-    family = _param("family", "auto, binomial, multinomial or ovr", TypeConverters.toString)
+    probabilityCol = make_param(
+        "probabilityCol",
+        "The column of the classes' probabilities that a model adds, a vector; losses without probabilities have none. An"
+        " empty name adds none.",
+        TypeConverters.toString,
+    )
+    rawPredictionCol = make_param(
+        "rawPredictionCol",
+        "The column of the classes' scores that a model adds, a vector. An empty name adds none.",
+        TypeConverters.toString,
+    )
+    threshold = make_param(
+        "threshold",
+        "With two classes, the probability of the second one above which it is predicted, between 0 and 1. If thresholds are"
+        " set as well, they must say the same: [1 - p, p].",
+        TypeConverters.toFloat,
+    )
+    thresholds = make_param(
+        "thresholds",
+        "One number for each class, in the order of the probabilities, all > 0 except that one may be 0: the class with the"
+        " largest probability / threshold is predicted. Not set, the most probable class is.",
+        positive_but_one,
+    )
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self._setDefault(loss="log_loss", family="auto")
+        self._setDefault(probabilityCol="probability", rawPredictionCol="rawPrediction", threshold=0.5)
+
+    def setThreshold(self, value: float) -> Any:
+        """Set ``threshold``, and clear ``thresholds``.
+
+        Parameters
+        ----------
+        value : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        self
+        """
+        self._set(threshold=value)
+        self.clear(self.thresholds)
+        return self
+
+    def getThreshold(self) -> float:
+        """Return the threshold of two classes, which ``thresholds`` may have been given as.
+
+        Raises
+        ------
+        ConfigError
+            For thresholds of more classes, or that say something else than the threshold.
+        """
+        self.check_thresholds()
+        if not self.isSet(self.thresholds):
+            return self.getOrDefault(self.threshold)
+        return _one_of_two(self.getOrDefault(self.thresholds))
+
+    def setThresholds(self, value: list[float]) -> Any:
+        """Set ``thresholds``, and clear ``threshold``.
+
+        Parameters
+        ----------
+        value : list of float
+            One for each class.
+
+        Returns
+        -------
+        self
+        """
+        self._set(thresholds=value)
+        self.clear(self.threshold)
+        return self
+
+    def getThresholds(self) -> list[float]:
+        """Return the thresholds, which the threshold of two classes may have been given as.
+
+        Raises
+        ------
+        ConfigError
+            When neither is set.
+        """
+        self.check_thresholds()
+        if self.isSet(self.thresholds):
+            return self.getOrDefault(self.thresholds)
+        if not self.isSet(self.threshold):
+            raise ConfigError("thresholds are not set, nor is a threshold; the most probable class is predicted")
+        second = self.getOrDefault(self.threshold)
+        return [1.0 - second, second]
+
+    def check_thresholds(self) -> None:
+        """Raise ConfigError for a threshold outside of 0 to 1, and for one that contradicts the thresholds."""
+        second = self.getOrDefault(self.threshold)
+        if not 0 <= second <= 1:
+            raise ConfigError(f"threshold must be between 0 and 1, not {second:g}")
+        if not (self.isSet(self.threshold) and self.isSet(self.thresholds)):
+            return
+        thresholds = self.getOrDefault(self.thresholds)
+        if abs(_one_of_two(thresholds) - second) >= _SAME_THRESHOLD:
+            raise ConfigError(
+                f"threshold={second:g} and thresholds={thresholds} say different things; set one of them, or thresholds="
+                f"{[1 - second, second]}"
+            )
 
 
-class RegressorParams(FitParams):
-    """What only the regressor knows."""
+def _one_of_two(thresholds: list[float]) -> float:
+    """The threshold that a pair of thresholds stands for.
 
-    epsilon = _param("epsilon", "of huber and the epsilon-insensitive losses", TypeConverters.toFloat)
-    quantile = _param("quantile", "of the quantile loss", TypeConverters.toFloat)
-    power = _param("power", "of the tweedie loss", TypeConverters.toFloat)
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self._setDefault(loss="squared_error", epsilon=0.1, quantile=0.5, power=1.5)
+    Examples
+    --------
+    >>> _one_of_two([0.25, 0.75])
+    0.75
+    """
+    if len(thresholds) != 2:
+        raise ConfigError(f"a threshold is for two classes, and thresholds={thresholds} are for {len(thresholds)}")
+    return thresholds[1] / (thresholds[0] + thresholds[1])

@@ -4,7 +4,7 @@ from typing import Any
 
 from .estimator import SparkFace
 from .model import SGDRegressionModel
-from .params import RegressorParams
+from .run_params import RegressorParams
 
 
 class SGDRegressor(SparkFace, RegressorParams):
@@ -34,6 +34,9 @@ class SGDRegressor(SparkFace, RegressorParams):
         A categorical column, or a cross, has ``2**hashBits`` weights.
     missing : {"raise", "mean"}, default="raise"
         What a missing number is: an error, or the column's mean.
+    initialModel : SGDRegressionModel, optional
+        A fitted model to go on from: training starts at its weights, and its features are kept. Unless ``maxIter``
+        is set it is one epoch, as ``partial_fit`` is in dsgd, and the optimizer "auto" is then "adagrad".
     loss : str, default="squared_error"
         "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive", "quantile", "poisson", "gamma" or
         "tweedie".
@@ -77,6 +80,8 @@ class SGDRegressor(SparkFace, RegressorParams):
         How the work is spread over ranks.
     topology : {"ring", "tree", "engine"}, default="ring"
         Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine", for ``fitParquet``).
+    aggregationDepth : int, default=2
+        Levels of Spark's tree-aggregate with ``topology="engine"``.
     localSteps : int or "epoch", default=1
         Steps of a rank between two averagings; "epoch" is model averaging.
     compression : {"none", "fp16", "int8", "topk"}, default="none"
@@ -102,6 +107,8 @@ class SGDRegressor(SparkFace, RegressorParams):
         Of weights and rows.
     seed : int, default=0
         The same seed, data and ranks give the same weights.
+    verbose : int, default=0
+        Above 0, a progress bar is shown while the fit runs.
 
     Examples
     --------

@@ -140,7 +140,8 @@ def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):
     own = {
         *("featuresCol", "labelCol", "weightCol", "offsetCol", "predictionCol", "probabilityCol", "rawPredictionCol"),
         *("categoricalCols", "interactions", "hashBits", "missing", "validationIndicatorCol"),
-        *("mode", "topology", "localSteps", "compression", "numWorkers", "dtype"),
+        *("threshold", "thresholds", "initialModel", "verbose"),
+        *("mode", "topology", "aggregationDepth", "localSteps", "compression", "numWorkers", "dtype"),
     }
     for face in (spark_ext.SGDClassifier(), spark_ext.SGDRegressor()):
         assert {param.name for param in face.params} - own <= set(CORE_NAMES)

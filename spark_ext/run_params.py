@@ -1,0 +1,132 @@
+"""The Params of the estimators that say where and how a fit runs, and both estimators' Params as a whole."""
+# ruff: noqa: N815
+
+from typing import Any
+
+from pyspark.ml.param import TypeConverters
+from pyspark.ml.param.shared import HasAggregationDepth
+
+from dsgd.errors import ConfigError
+from dsgd.train.modes import Sync
+
+from .converters import integer_or_epoch
+from .fit_params import DataParams, ObjectiveParams, OptimizerParams
+from .names import CORE_NAMES
+from .params import ColumnParams, ProbabilityParams, make_param
+
+
+class RunParams(ColumnParams, HasAggregationDepth):
+    """How the work is spread, and what a worker may use."""
+
+    mode = make_param("mode", "How the work is spread over ranks: 'sync'.", TypeConverters.toString)
+    topology = make_param(
+        "topology",
+        "Who adds gradients up: the ranks in a 'ring' or a 'tree', or Spark in a job a round ('engine').",
+        TypeConverters.toString,
+    )
+    aggregationDepth = make_param(
+        "aggregationDepth", "Levels of Spark's tree-aggregate with topology='engine', >= 1.", TypeConverters.toInt
+    )
+    localSteps = make_param(
+        "localSteps",
+        "Steps of a rank between two averagings of the weights, >= 1; or 'epoch', which is model averaging.",
+        integer_or_epoch,
+    )
+    compression = make_param(
+        "compression", "Of what ranks send each other: 'none', 'fp16', 'int8' or 'topk'.", TypeConverters.toString
+    )
+    numWorkers = make_param("numWorkers", "Ranks, each a task; 0 is all slots of the session.", TypeConverters.toInt)
+    threadsPerWorker = make_param("threadsPerWorker", "Threads that a rank may use, >= 1.", TypeConverters.toInt)
+    cacheBytes = make_param(
+        "cacheBytes",
+        "Bytes of block files that a worker may keep. Without limit if it is not set.",
+        TypeConverters.toInt,
+    )
+    memoryLimit = make_param(
+        "memoryLimit",
+        "Bytes of resident memory that a worker may use. What Spark allows it if it is not set.",
+        TypeConverters.toInt,
+    )
+    encrypt = make_param(
+        "encrypt", "Whether what ranks of different hosts send each other is encrypted.", TypeConverters.toBoolean
+    )
+    portRange = make_param(
+        "portRange",
+        "First and last port at which ranks listen for each other. The system chooses if it is not set.",
+        TypeConverters.toListInt,
+    )
+    interface = make_param(
+        "interface",
+        "Network interface, by name or address, at which ranks listen. That by which Spark knows their host if it is not set.",
+        TypeConverters.toString,
+    )
+    deadline = make_param(
+        "deadline", "Seconds without a sign of life after which a rank counts as lost, > 0.", TypeConverters.toFloat
+    )
+    verbose = make_param("verbose", "Above 0, a progress bar is shown while the fit runs.", TypeConverters.toInt)
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(
+            mode="sync", topology="ring", aggregationDepth=2, localSteps=1, compression="none", numWorkers=0
+        )
+        self._setDefault(threadsPerWorker=1, encrypt=True, deadline=60.0, verbose=0)
+
+
+class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
+    """What both estimators know about fitting."""
+
+    def core_parameters(self) -> dict[str, Any]:
+        """Return the parameters under the core's names."""
+        parameters = {
+            core: self.getOrDefault(name)
+            for name, core in CORE_NAMES.items()
+            if self.hasParam(name) and self.isDefined(name)
+        }
+        return parameters | {"penalty": "elasticnet", "mode": self._mode()}
+
+    def _mode(self) -> Sync:
+        if self.getOrDefault("mode") != "sync":
+            raise ConfigError(f"mode={self.getOrDefault('mode')!r} is not available in this version; mode='sync' is")
+        return Sync(
+            topology=self.getOrDefault("topology"),
+            local_steps=self.getOrDefault("localSteps"),
+            compression=self.getOrDefault("compression"),
+        )
+
+
+class ClassifierParams(FitParams, ProbabilityParams):
+    """What only the classifier knows."""
+
+    family = make_param(
+        "family",
+        "Of the classes: 'auto', 'binomial', 'multinomial' or 'ovr'. 'auto' is 'binomial' for two classes, and for more"
+        " 'multinomial' with loss='log_loss' and 'ovr' with the others.",
+        TypeConverters.toString,
+    )
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(loss="log_loss", family="auto")
+
+
+class RegressorParams(FitParams):
+    """What only the regressor knows."""
+
+    epsilon = make_param(
+        "epsilon",
+        "Of loss='huber', the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.",
+        TypeConverters.toFloat,
+    )
+    quantile = make_param(
+        "quantile", "Of loss='quantile': the quantile that is predicted, between 0 and 1.", TypeConverters.toFloat
+    )
+    power = make_param(
+        "power",
+        "Of loss='tweedie': the variance grows as this power of the mean, between 1 and 2.",
+        TypeConverters.toFloat,
+    )
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(loss="squared_error", epsilon=0.1, quantile=0.5, power=1.5)
