@@ -20,6 +20,7 @@ _SETS = """Set ``{name}``.
         self
         """
 
+
 class Accessors(Params):
     """Gives each subclass ``setX`` and ``getX`` for every Param ``x`` that it has."""
 

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from pyspark.ml.classification import ProbabilisticClassifier
+
+from .contract import keyword_params
 from .estimator import SparkFace
 from .model import SGDClassificationModel
 from .run_params import ClassifierParams
 
 
-class SGDClassifier(SparkFace, ClassifierParams):
+@keyword_params
+class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
     """Linear classifier trained by parallel stochastic gradient descent on Spark's executors.
 
     The objective is that of :class:`dsgd.SGDClassifier`; at its defaults the model is that of Spark ML's LogisticRegression.

@@ -4,7 +4,6 @@ import uuid
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from pyspark.ml import Estimator
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,13 +16,14 @@ from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
 
 from .columns import feature_columns, features, plain
+from .contract import refuse_unknown, spark_ml_param, unknown
 from .engine import SparkEngine
 from .feed import FedDataset, Feed
 from .names import SPARK_NAMES
 from .run_params import FitParams
 
 
-class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadable):
+class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
     """Mixed into the estimators: the engine of a fit, its data, and the model that comes of it."""
 
     _task: ClassVar[str]
@@ -46,12 +46,14 @@ class SparkFace(Estimator, FitParams, DefaultParamsWritable, DefaultParamsReadab
         ConfigError
             For a name that does not exist, or a value of another kind.
         """
-        unknown = [name for name in params if not self.hasParam(name)]
-        if unknown:
-            raise ConfigError(
-                f"{unknown[0]!r} is not a parameter of {type(self).__name__}; they are {sorted(p.name for p in self.params)}"
-            )
+        refuse_unknown(self, params)
         return self._set(**params)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do instead of setting one of Spark ML's Params that does not exist here."""
+        param = spark_ml_param(name)
+        told = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(told if param is None else unknown(self, param))
 
     def _fit(self, dataset: DataFrame) -> Any:
         """Train on a DataFrame's rows, which cross the JVM once."""

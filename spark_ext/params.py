@@ -7,17 +7,10 @@ mixins, by which OneVsRest and others tell what a stage can do. The Params of fi
 
 from typing import Any
 
+from pyspark.ml.base import _PredictorParams
+from pyspark.ml.classification import _ProbabilisticClassifierParams
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import (
-    HasFeaturesCol,
-    HasLabelCol,
-    HasPredictionCol,
-    HasProbabilityCol,
-    HasRawPredictionCol,
-    HasThreshold,
-    HasThresholds,
-    HasWeightCol,
-)
+from pyspark.ml.param.shared import HasThreshold, HasWeightCol
 
 from dsgd.errors import ConfigError
 
@@ -33,7 +26,7 @@ def make_param(name: str, doc: str, convert: Any) -> Any:
     return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
-class ColumnParams(Accessors, HasFeaturesCol, HasLabelCol, HasWeightCol, HasPredictionCol):
+class ColumnParams(Accessors, _PredictorParams, HasWeightCol):
     """The columns that a model reads and writes."""
 
     featuresCol = make_param(
@@ -98,7 +91,7 @@ class ColumnParams(Accessors, HasFeaturesCol, HasLabelCol, HasWeightCol, HasPred
         self.clear(param)
 
 
-class ProbabilityParams(Accessors, HasRawPredictionCol, HasProbabilityCol, HasThreshold, HasThresholds):
+class ProbabilityParams(Accessors, _ProbabilisticClassifierParams, HasThreshold):
     """The columns that only a classifier writes, and where it draws the line between classes."""
 
     probabilityCol = make_param(

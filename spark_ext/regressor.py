@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from pyspark.ml.regression import Regressor
+
+from .contract import keyword_params
 from .estimator import SparkFace
 from .model import SGDRegressionModel
 from .run_params import RegressorParams
 
 
-class SGDRegressor(SparkFace, RegressorParams):
+@keyword_params
+class SGDRegressor(SparkFace, RegressorParams, Regressor):
     """Linear regression trained by parallel stochastic gradient descent on Spark's executors.
 
     The objective is that of :class:`dsgd.SGDRegressor`; at its defaults the model is that of Spark ML's LinearRegression.
