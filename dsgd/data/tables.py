@@ -1,6 +1,6 @@
 """Tables in memory as a Dataset: Arrow tables, pandas and polars frames, with labels inside them or beside them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -47,7 +47,7 @@ class TableDataset(Dataset):
     """An Arrow table with its roles; made by :func:`dsgd.data.sources.as_dataset`."""
 
     def __init__(self, table: pa.Table, roles: Roles, options: Options, spec: FeatureSpec | None = None):
-        self.table = table.unify_dictionaries()
+        self.table = table
         self.roles = roles
         self._places: dict[int, int] | None = None
         self._spec = spec or resolve_spec(table.schema, roles, options, self._vector_shape)
@@ -104,8 +104,26 @@ class TableDataset(Dataset):
 
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
         """Yield a split's rows, rows being named by their place in the user's table."""
-        for done in range(0, split.rows, batch_rows):
-            rows = self.table.slice(self._place(split) + done, min(batch_rows, split.rows - done)).combine_chunks()
-            for batch in rows.to_batches():
-                yield batch, Where("", split.start + done)
-                done += batch.num_rows
+        done, rows = split.start, self.table.slice(self._place(split), split.rows)
+        for batch in _gathered(rows.to_batches(max_chunksize=batch_rows), batch_rows):
+            yield batch, Where("", done)
+            done += batch.num_rows
+
+
+def _gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """Copy small batches together, up to ``rows`` rows; large ones stay where they are."""
+    kept: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        if count + batch.num_rows > rows:
+            yield from _joined(kept)
+            kept, count = [], 0
+        kept.append(batch)
+        count += batch.num_rows
+    yield from _joined(kept)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if len(batches) < 2:
+        return batches
+    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()

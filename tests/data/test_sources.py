@@ -1,5 +1,6 @@
 """Data in memory: every container gives the same blocks, and what does not fit together is refused."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -195,3 +196,42 @@ def test_a_part_of_a_table_shares_its_buffers(trips):
         for name in trips.column_names:
             ours, theirs = (table.column(name).chunk(0).buffers()[1].address for table in (copied.table, dataset.table))
             assert ours == theirs
+
+
+def test_chunks_with_dictionaries_of_their_own_are_one_column():
+    parts = [["a", "b"], ["c"], ["b", "c", "a"]]
+    column = pa.chunked_array([pa.array(part).dictionary_encode() for part in parts])
+    dataset = as_dataset(pa.table({"city": column, "y": range(6)}), "y")
+    for batch_rows in (1, 2, 4, 100):
+        located = list(dataset.read_located(dataset.splits()[0], batch_rows))
+        assert [value for batch, _ in located for value in batch.column("city").to_pylist()] == list(
+            itertools.chain(*parts)
+        )
+        assert [where.first for _, where in located] == [0, *np.cumsum([b.num_rows for b, _ in located[:-1]])]
+        assert max(batch.num_rows for batch, _ in located) <= batch_rows
+
+
+def test_chunks_that_are_large_are_read_where_they_are():
+    column = pa.chunked_array([np.arange(60.0), np.arange(50.0)])
+    dataset = as_dataset(pa.table({"x": column, "y": np.zeros(110)}), "y")
+    (first, _), (second, _) = dataset.read_located(dataset.splits()[0], 64)
+    for batch, chunk in ((first, 0), (second, 1)):
+        assert batch.column("x").buffers()[1].address == column.chunk(chunk).buffers()[1].address
+
+
+def test_a_sparse_row_that_names_a_column_twice_has_their_sum():
+    X = scipy.sparse.csr_array((np.array([1.0, 2.0, 4.0, 8.0]), np.array([2, 0, 2, 1]), np.array([0, 3, 4])), (2, 3))
+    block = block_of(as_dataset(X, np.zeros(2)))
+    assert (block.indptr.tolist(), block.indices.tolist(), block.values.tolist()) == ([0, 2, 3], [0, 2, 1], [2, 5, 8])
+    assert X.nnz == 4  # the user's own is as it was
+    plain = scipy.sparse.random_array((50, 8), density=0.5, format="csr", rng=0)
+    assert as_dataset(plain, np.zeros(50)).X is plain
+
+
+def test_a_spark_vector_that_names_an_element_twice_has_their_sum():
+    vector = {"type": 0, "size": 3, "indices": [2, 0, 2], "values": [1.0, 2.0, 4.0]}
+    kind = pa.struct(
+        {"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())}
+    )
+    block = block_of(as_dataset(pa.table({"v": pa.array([vector], kind), "y": [0.0]}), "y"))
+    assert (block.indices.tolist(), block.values.tolist()) == ([0, 2], [2, 5])
