@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ class MatrixDataset(Dataset):
     first = 0
 
     def __init__(self, X, columns: dict[str, np.ndarray], roles: Roles, missing: str, spec: FeatureSpec | None = None):
-        self.X = X.tocsr() if scipy.sparse.issparse(X) else X
+        self.X = canonical(X) if scipy.sparse.issparse(X) else X
         self.columns = columns
         self.roles = roles
         self._spec = spec or FeatureSpec(
@@ -174,6 +175,16 @@ class MatrixDataset(Dataset):
             if bad.any():
                 row = int(np.searchsorted(block.indptr, int(bad.argmax()), side="right")) - 1
                 refuse_nonfinite(block.values[bad][:1], COLUMN, where.after(row), allow_nan=False)
+
+
+def canonical(X) -> Any:
+    """Return a scipy sparse matrix as CSR whose rows name no column twice, as kernels take it; a copy only where needed."""
+    rows = X.tocsr()
+    if rows.has_canonical_format:
+        return rows
+    rows = rows.copy() if rows is X else rows
+    rows.sum_duplicates()
+    return rows
 
 
 def _ranges(splits: Sequence[Split]) -> list[tuple[int, int]]:

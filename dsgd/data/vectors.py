@@ -87,6 +87,7 @@ def sparse_rows(
                 )
         parts.append(scipy.sparse.csr_array((values.astype(dtype), indices, indptr), shape=(len(array), vector.width)))
     joined = parts[0] if len(parts) == 1 else scipy.sparse.hstack(parts, format="csr")
+    joined.sum_duplicates()  # which looks first whether there are any
     return place_sparse(joined.indptr, joined.indices, joined.data, start, dtype, order)
 
 

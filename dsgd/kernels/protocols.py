@@ -143,6 +143,11 @@ def rule_update(rule, weight, first, second, gradient, rate, step, l1, l2):
     return rule.update(weight, first, second, gradient, rate, step, l1, l2)
 
 
+def rule_move(rule, weight, first, second, gradient, rate, step, l1, l2):
+    """As ``rule_update``, but what of the penalty ``rule_settle`` would catch up with may be left to it."""
+    return getattr(rule, "move", rule.update)(weight, first, second, gradient, rate, step, l1, l2)
+
+
 def rule_settle(rule, weight, first, second, time, step, l1, l2):
     """Weight after steps without a gradient; ``time`` is the sum of their rates, ``step`` the last of them."""
     return rule.settle(weight, first, second, time, step, l1, l2)
@@ -154,6 +159,10 @@ def register_rule(cls: Any):
     @overload(rule_update, jit_options=INLINE)
     def _update(rule, weight, first, second, gradient, rate, step, l1, l2):
         return cls.update if _made_by(rule, cls) else None
+
+    @overload(rule_move, jit_options=INLINE)
+    def _move(rule, weight, first, second, gradient, rate, step, l1, l2):
+        return getattr(cls, "move", cls.update) if _made_by(rule, cls) else None
 
     @overload(rule_settle, jit_options=INLINE)
     def _settle(rule, weight, first, second, time, step, l1, l2):

@@ -6,8 +6,10 @@ from .online import LANES
 from .steps import Scratch
 
 
-def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> Scratch:
+def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1, entries: int = 0) -> Scratch:
     """Return buffers for runs of ``run`` rows with ``codes`` codes (interactions included) and ``dense`` columns.
+
+    ``entries`` is the most sparse entries of a row that the online pass will meet.
 
     Examples
     --------
@@ -16,7 +18,7 @@ def make_scratch(dtype, run: int, codes: int, dense: int, outputs: int = 1) -> S
     """
     positions = np.zeros((run, codes), np.int32)
     if outputs == 1:
-        lanes = np.zeros((5, sum(-(-count // LANES) * LANES for count in (codes, dense))), dtype)
+        lanes = np.zeros((5, sum(-(-count // LANES) * LANES for count in (codes, dense, entries))), dtype)
         scores, slopes, folded, anchored = (np.zeros(size, dtype) for size in (run, run, dense, dense))
         return Scratch(positions, scores, slopes, folded, anchored, lanes=lanes)
     # The intercepts are the last row of the folded weights.

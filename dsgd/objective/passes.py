@@ -62,15 +62,25 @@ class Pass:
     def __init__(self, problem: Problem, batch_rows: int = 1 << 20, in_order: bool = False):
         self.problem = problem
         self.run = problem.run_length(batch_rows, in_order)
-        layout = problem.layout
-        self.scratch = make_scratch(
-            problem.dtype, self.run, layout.codes + layout.crosses.count, layout.dense, problem.outputs
-        )
+        self.longest = 0
+        self.scratch = self._make_scratch()
         # The gradient, and one more number that is reduced with it.
         self.buffer = np.zeros(problem.size + 1, problem.dtype)
         self.gradient = self.buffer[:-1]
         kind = "" if problem.outputs == 1 else "_multi"
         self._batch, self._anchored = registry.get(f"batch_gradient{kind}"), registry.get(f"anchored_gradient{kind}")
+
+    def _make_scratch(self):
+        layout = self.problem.layout
+        codes = layout.codes + layout.crosses.count
+        return make_scratch(self.problem.dtype, self.run, codes, layout.dense, self.problem.outputs, self.longest)
+
+    def make_room(self, rows) -> None:
+        """Let the buffers of the online pass hold the longest sparse row of a block."""
+        longest = int(np.diff(rows.indptr).max(initial=0))
+        if longest > self.longest:
+            self.longest = longest
+            self.scratch = self._make_scratch()
 
     def add_batch(self, rows, starts, begin: int, end: int, params, anchor=None, loss=None) -> tuple[float, int]:
         """Add the gradient sum of some runs, by raw columns, to ``self.gradient``; return loss sum and rows.

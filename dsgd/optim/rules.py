@@ -5,6 +5,8 @@ the next (weight, first, second); ``first`` and ``second`` are its state, of whi
 ``l1 |w| + l2/2 w^2`` is part of the step. ``settle`` is what a run of steps with gradient zero does to a weight: with it a
 sparse step costs O(non-zeros), and for rules with ``lazy = True`` the result is exactly that of the dense step. The other
 rules update the coordinates that a batch touches, and only those: moments and penalty of an untouched coordinate rest.
+Where the penalty flows for a time and flows compose, ``move`` is the step without it, for loops that let ``settle`` count the
+step's own time too: one flow a touch instead of two.
 
 Sources: sgd, Robbins & Monro 1951; momentum, Polyak 1964; nesterov, Sutskever et al. 2013; adagrad, Duchi, Hazan & Singer
 2011; rmsprop, Tieleman & Hinton 2012; adam, Kingma & Ba 2015; adamw, Loshchilov & Hutter 2019; ftrl, McMahan 2011.
@@ -33,6 +35,9 @@ class SGD(NamedTuple):
 
     def update(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
         return penalty_flow(weight - rate * gradient, rate, l1, l2), first, second
+
+    def move(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
+        return weight - rate * gradient, first, second
 
     def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return penalty_flow(weight, time, l1, l2)
@@ -87,6 +92,10 @@ class AdaGrad(NamedTuple):
         first = first + gradient * gradient
         size = rate / (np.sqrt(first) + rule.epsilon)
         return penalty_flow(weight - size * gradient, size, l1, l2), first, second
+
+    def move(rule, weight, first, second, gradient, rate, step, l1, l2):  # noqa: N805
+        first = first + gradient * gradient
+        return weight - rate / (np.sqrt(first) + rule.epsilon) * gradient, first, second
 
     def settle(rule, weight, first, second, time, step, l1, l2):  # noqa: N805
         return penalty_flow(weight, time / (np.sqrt(first) + rule.epsilon), l1, l2)

@@ -166,6 +166,7 @@ class Stepwise:
         p, r = self.problem, self.recipe
         scale = p.dtype.type(p.weight_scale)
         if r.online:
+            self.work.make_room(arrays)
             loss, self.step = online_pass(
                 p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, self.work.run, self.params, self.first,
                 self.second, self.last, self.clock, self.step, self.base, scale, self.work.scratch,

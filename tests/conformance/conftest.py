@@ -46,7 +46,8 @@ class Case:
     def scratch(self, run: int):
         """Buffers for runs of ``run`` rows."""
         width = self.rows.codes.shape[1] + len(self.frame.cross_start)
-        return make_scratch(self.dtype, run, width, self.rows.dense.shape[1], self.outputs)
+        entries = int(np.diff(self.rows.indptr).max(initial=0))
+        return make_scratch(self.dtype, run, width, self.rows.dense.shape[1], self.outputs, entries)
 
     def penalty(self, l1: float = 0.0, l2: float = 0.0, intercept: bool = True) -> Penalty:
         """A penalty in the case's dtype."""
