@@ -1,7 +1,6 @@
 """What both estimators on Spark do: stages of a pyspark.ml Pipeline, trained on the executors."""
 
 import uuid
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
@@ -13,12 +12,13 @@ from dsgd.errors import ConfigError, in_words_of
 from dsgd.estimators.parameters import configuration
 from dsgd.fitted import LinearModel
 from dsgd.train.config import FitConfig
-from dsgd.train.fit import fit
 
+from .checks import check_columns
 from .columns import feature_columns, features, plain
 from .contract import refuse_unknown, spark_ml_param, unknown
-from .engine import SparkEngine
+from .execution import Rows, Run, train
 from .feed import FedDataset, Feed
+from .going_on import begun, going_on, kept_state
 from .names import SPARK_NAMES
 from .run_params import FitParams
 
@@ -49,6 +49,21 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         refuse_unknown(self, params)
         return self._set(**params)
 
+    def write(self) -> Any:
+        """Return a writer of the parameters: ``estimator.write().overwrite().save(path)``.
+
+        Raises
+        ------
+        ConfigError
+            When ``initialModel`` is set: parameters are saved as text.
+        """
+        if self.column("initialModel") is not None:
+            raise ConfigError(
+                "initialModel is a fitted model, which is not saved with an estimator; save it by itself, and the estimator"
+                " after clear(estimator.initialModel)"
+            )
+        return super().write()
+
     def __getattr__(self, name: str) -> Any:
         """Say what to do instead of setting one of Spark ML's Params that does not exist here."""
         param = spark_ml_param(name)
@@ -59,11 +74,8 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         """Train on a DataFrame's rows, which cross the JVM once."""
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
-            with SparkEngine(dataset.sparkSession) as engine:
-                ranks = self._ranks(engine)
-                train, validation, feed = self._feed(dataset, ranks)
-                engine.feed = feed
-                return self._trained(train, validation, engine, replace(config, n_workers=ranks))
+            check_columns(dataset.schema, self, self._task)
+            return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks))
 
     def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
         """Train on Parquet files, which the executors read themselves.
@@ -96,8 +108,8 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         self._refuse_what_a_dataset_says()
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
-            with SparkEngine(SparkSession.getActiveSession()) as engine:
-                return self._trained(dataset, validation, engine, replace(config, n_workers=self._ranks(engine)))
+            model = self._trained(SparkSession.getActiveSession(), config, lambda ranks: (dataset, validation, None))
+            return model.following(model.core.spec, dataset.roles)
 
     def _refuse_what_a_dataset_says(self) -> None:
         defaults = type(self)()
@@ -114,10 +126,19 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
     def _configuration(self) -> FitConfig:
         """The parameters, checked before anything is asked of Spark; its slots may decide on the ranks later."""
         ranks = self.getOrDefault("numWorkers") or 1
-        return configuration(self._task, self.core_parameters(), dtype=self.getOrDefault("dtype"), n_workers=ranks)
+        parameters, dtype = self.core_parameters(), self.getOrDefault("dtype")
+        initial = self.column("initialModel")
+        if initial is None:
+            return configuration(self._task, parameters, dtype=dtype, n_workers=ranks)
+        more = going_on(self, initial)
+        return configuration(self._task, parameters, dtype=initial.core.coef.dtype.name, n_workers=ranks, **more)
 
-    def _ranks(self, engine: SparkEngine) -> int:
-        return self.getOrDefault("numWorkers") or engine.slots()
+    def _run(self) -> Run:
+        """Where and how it runs; the threads of a rank are Spark's cores of a task, unless they are set."""
+        own = ("numWorkers", "aggregationDepth", "verbose")
+        workers, depth, verbose = (self.getOrDefault(name) for name in own)
+        threads = self.getOrDefault("threadsPerWorker") if self.isSet("threadsPerWorker") else None
+        return Run(self.uid, workers, threads, depth, verbose)
 
     def _feed(self, frame: DataFrame, ranks: int) -> tuple[FedDataset, FedDataset | None, Feed]:
         names = feature_columns(self.getOrDefault("featuresCol"))
@@ -141,10 +162,13 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         train, held_out = (FedDataset(feed.name, ranks, roles, spec, (indicator, which)) for which in (False, True))
         return train, held_out, feed
 
-    def _trained(self, dataset: Dataset, validation: Dataset | None, engine: SparkEngine, config: FitConfig) -> Any:
-        core = LinearModel.of(fit(dataset, config, engine, validation=validation))
+    def _trained(self, session: SparkSession | None, config: FitConfig, rows: Rows) -> Any:
+        start, seen = begun(self.column("initialModel"))
+        trained = train(session, config, rows, self._run(), initial=start, seen=seen)
+        core = LinearModel.of(trained)
         model = self._model(core)._resetUid(self.uid)
+        model._state = kept_state(trained, start is not None or config.optimizer != "auto")
         for param in model.params:
             if self.hasParam(param.name) and self.isSet(param.name):
                 model._set(**{param.name: self.getOrDefault(param.name)})
-        return model.following(core.spec, dataset.roles) if not isinstance(dataset, FedDataset) else model
+        return model

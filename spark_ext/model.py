@@ -45,6 +45,8 @@ class _SGDModel(Model, ColumnParams, MLWritable, MLReadable):
         if core.task != self._task:
             raise ConfigError(f"the model is of a {core.task}; {type(self).__name__} is for {self._task}")
         self.core = core
+        # What ``initialModel`` goes on with besides the weights: the optimiser's, and the weight of the rows seen. Not saved.
+        self._state: dict[str, Any] = {}
 
     def following(self: Self, spec: FeatureSpec, roles: Roles) -> Self:
         """Name the columns that a model was trained on, where they were not named by Spark's parameters.
