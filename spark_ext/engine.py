@@ -3,26 +3,26 @@
 import functools
 import logging
 import pickle
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.functions import broadcast
+from pyspark.sql import functions as F  # noqa: N812
 
-from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.errors import ConfigError, DSGDError
 from dsgd.train import rank as ranks
 from dsgd.train import tree, versions
+from dsgd.train.rank import Failure
 
-from . import cells, feed, slots, worker
-from .session import Session, wrap
+from . import allocation, cells, feed, slots, worker
+from .kept import Kept
+from .messages import SHIP, translate
+from .post import Listening, post
+from .reports import nobody
+from .session import Classic, Job, Session, wrap
 
 _log = logging.getLogger(__name__)
-_SHIP = (
-    "Every executor needs the driver's Python with dsgd and spark_ext: install it there, or ship a packed environment"
-    " (spark.archives, or spark.addArtifacts(..., archive=True) on Connect) and point PYSPARK_PYTHON into it."
-)
 # Payloads above this many bytes travel as rows, not inside the function.
 _LARGE = 1 << 20
 # Seconds for tidying up to find free slots: other jobs may hold them for hours.
@@ -38,15 +38,25 @@ class SparkEngine:
         Classic (3.5 or later) or Connect (4.0 or later); None takes the active one.
     turn_deadline : float
         Seconds that a fit waits for other fits of the same application to end.
+    depth : int
+        Levels of the tree of an aggregate whose caller does not say.
+    title : str
+        What Spark's own interface calls the jobs; the ranks, or the epoch and the round, are added to it.
+    listening : Listening
+        How the driver listens for the ranks' reports.
 
     Attributes
     ----------
     feed : Feed or None
-        A DataFrame whose rows the ranks of the next gangs are given, each a partition; see :mod:`spark_ext.feed`.
+        A DataFrame whose rows the next gangs and aggregates are given, each rank or leaf a share; see
+        :mod:`spark_ext.feed` and :mod:`spark_ext.shares`.
+    epoch : int
+        The epoch that the next aggregates belong to, for their titles; 0 where it is not known.
 
     Notes
     -----
-    Spark has no channel from a running task to the Python driver: reports are not delivered (``reports`` is False).
+    Reports need a way from the executors to the driver's own address, which a Connect client has not: there ``reports`` is
+    False, and they are not delivered.
     All results of a gang together are bounded by ``spark.driver.maxResultSize``, each as long as it wants to be.
 
     Examples
@@ -57,17 +67,39 @@ class SparkEngine:
     """
 
     name = "spark"
-    reports = False
 
-    def __init__(self, session: SparkSession | None = None, turn_deadline: float = 3600.0):
+    def __init__(
+        self,
+        session: SparkSession | None = None,
+        turn_deadline: float = 3600.0,
+        *,
+        depth: int = 2,
+        title: str = "dsgd",
+        listening: Listening | None = None,
+    ):
         session = session if session is not None else SparkSession.getActiveSession()
         if session is None:
             raise ConfigError("there is no active SparkSession; build one, or pass it: SparkEngine(session)")
         self._session: Session = wrap(session)
-        self._turn_deadline = turn_deadline
+        self._turn_deadline, self._depth = turn_deadline, depth
+        self.title = title
+        self._listening = listening or Listening()
         self._name = uuid.uuid4().hex
         self._leaves: dict[int, DataFrame] = {}
+        self._kept: Kept | None = None
+        self._rounds = 0
         self.feed: feed.Feed | None = None
+        self.epoch = 0
+
+    @property
+    def reports(self) -> bool:
+        """Whether reports are delivered."""
+        return isinstance(self._session, Classic)
+
+    @property
+    def session(self) -> Session:
+        """The session, as the engine sees it."""
+        return self._session
 
     def slots(self) -> int:
         """Tasks that the application's executors can run at the same time, once they have registered."""
@@ -79,11 +111,15 @@ class SparkEngine:
         payloads: Sequence[Any],
         *,
         deadline: float = 60.0,
-        on_report: Callable[[dict], None] = lambda record: None,
+        on_report: Callable[[dict], None] = nobody,
     ) -> list[bytes]:
-        """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`. ``on_report`` is never called (see Notes)."""
+        """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
         ranks.find(function)
-        self._refuse_dynamic_allocation()
+        if allocation.forbids_gangs(self._session):
+            raise ConfigError(
+                f"Spark does not start a gang (a barrier stage) under {allocation.SETTING}=true; use"
+                " mode=Sync(topology='engine'), which needs no gang, or turn dynamic allocation off"
+            )
         turn = self._session.turn()
         if not turn.acquire(timeout=self._turn_deadline):
             raise ConfigError(
@@ -92,33 +128,34 @@ class SparkEngine:
             )
         try:
             slots.require(self._session, len(payloads))
-            return self._gang(function, payloads, deadline)
+            return self._gang(function, payloads, deadline, on_report)
         finally:
             turn.release()
 
-    def _gang(self, function: str, payloads: Sequence[Any], deadline: float) -> list[bytes]:
-        fit = uuid.uuid4().hex
-        orders, frame = self._orders(fit, function, payloads, self._tasks(len(payloads)), deadline=deadline)
-        body, tasks = functools.partial(worker.run_rank, orders), len(payloads)
-        if self.feed is not None:
-            body, frame = functools.partial(feed.run_rank, orders, self.feed.name), self.feed.frame.repartition(tasks)
-            tasks = 0  # The user's own stages come first, and may take any time.
-        gang = frame.mapInArrow(body, cells.SPARK, barrier=True)
-        try:
-            outcomes = cells.decode(self._collect(gang, tasks, deadline))
-        except BaseException:
-            # A rank that was killed has not tidied up.
-            self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
-            raise
-        return ranks.results(outcomes.values())
-
-    def _refuse_dynamic_allocation(self) -> None:
-        local = self._session.setting("spark.master", "").startswith("local")
-        if self._session.setting("spark.dynamicAllocation.enabled", "false") == "true" and not local:
-            raise ConfigError(
-                "Spark does not start a gang (a barrier stage) under spark.dynamicAllocation.enabled=true; use"
-                " mode=Sync(topology='engine'), which needs no gang, or turn dynamic allocation off"
+    def _gang(
+        self, function: str, payloads: Sequence[Any], deadline: float, on_report: Callable[[dict], None]
+    ) -> list[bytes]:
+        fit, tasks = uuid.uuid4().hex, len(payloads)
+        with post(self._session, self._listening, on_report) as letters:
+            orders, frame = self._orders(
+                fit, function, payloads, self._tasks(tasks), deadline=deadline, mailbox=letters.mailbox
             )
+            body, together = functools.partial(worker.run_rank, orders), tasks
+            if self.feed is not None:
+                body, frame = (
+                    functools.partial(feed.run_rank, orders, self.feed.name),
+                    self.feed.frame.repartition(tasks),
+                )
+                together = 0  # The user's own stages come first, and may take any time.
+            gang = frame.mapInArrow(body, cells.SPARK, barrier=True)
+            job = Job(f"{self.title}, {tasks} ranks", together, deadline, letters.deliver)
+            try:
+                outcomes = cells.decode(self._collect(gang, job))
+            except BaseException:
+                # A rank that was killed has not tidied up.
+                self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
+                raise
+            return ranks.results(letters.last(outcomes))
 
     def _orders(
         self, fit: str, function: str, payloads: Sequence[Any], frame: DataFrame, **more: Any
@@ -127,34 +164,49 @@ class SparkEngine:
         size = len(payloads)
         pickled = pickle.dumps(list(payloads), protocol=5)
         inside: bytes | None = pickled
-        if len(pickled) > _LARGE and self.feed is None:
+        if len(pickled) > _LARGE and (self.feed is None or self._kept is not None):
             parts = [(part, bytearray(cell)) for part, cell in enumerate(cells.cut(pickled, cells.SHIPPED_CELL))]
-            rows = self._session.spark.createDataFrame(parts, "part int, data binary")
-            frame, inside = frame.crossJoin(broadcast(rows)), None
-        orders = worker.Orders(fit, size, function, inside, versions.installed(), _SHIP, **more)
+            rows = F.broadcast(self._session.spark.createDataFrame(parts, "payload_part int, payload binary"))
+            # A share's first row has them beside it; in a frame of one row a share, that is every row.
+            frame = frame.join(rows, F.col("part") == 0, "left") if "part" in frame.columns else frame.crossJoin(rows)
+            inside = None
+        orders = worker.Orders(fit, size, function, inside, versions.installed(), SHIP, **more)
         return orders, frame
 
-    def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
+    def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int | None = None) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
 
         Needs no gang, so dynamic allocation and fewer slots than payloads are fine; Spark runs lost tasks again.
         ``context.scratch`` is the executor's own and stays until :meth:`close`.
         """
         ranks.find(function), ranks.find(combine)
-        if self.feed is not None:
-            raise ConfigError(
-                "topology='engine' reads its data in every round, and a DataFrame arrives once; write it as Parquet and use"
-                " fitParquet, or use topology='ring'"
-            )
-        shape = tree.levels(len(payloads), depth)
-        fan = tree.fan_in(len(payloads), depth)
-        orders, frame = self._orders(self._name, function, payloads, self._leaves_of(len(payloads)), fan=fan)
+        depth = self._depth if depth is None else depth
+        tree.levels(len(payloads), depth)  # which refuses what cannot be
+        leaves = self._leaves_of(len(payloads))
+        outcome = self._round(leaves, function, payloads, combine, depth)
+        if isinstance(outcome, Failure) and outcome.kind == worker.MISSING and self._kept is not None:
+            _log.info("%s: a share of the rows is not where its leaf runs; it is brought there", self.title)
+            outcome = self._round(self._kept.spooled(), function, payloads, combine, depth)
+        return ranks.results([outcome])[0]
+
+    def _round(
+        self, frame: DataFrame, function: str, payloads: Sequence[Any], combine: str, depth: int
+    ) -> bytes | Failure:
+        """One job of the aggregate."""
+        shape, fan = tree.levels(len(payloads), depth), tree.fan_in(len(payloads), depth)
+        fed = None if self._kept is None else self._kept.name
+        orders, frame = self._orders(self._name, function, payloads, frame, fan=fan, feed=fed)
         level = frame.mapInArrow(functools.partial(worker.run_leaf, orders), cells.SPARK)
         for groups in shape[:-1]:
             met = level.repartition(len(groups), "group")
             level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
-        outcomes = cells.decode(self._collect(level))
-        return ranks.results([ranks.fold(combine, list(outcomes.values()))])[0]
+        outcomes = cells.decode(self._collect(level, Job(self._round_title(payloads))))
+        return ranks.fold(combine, list(outcomes.values()))
+
+    def _round_title(self, payloads: Sequence[Any]) -> str:
+        self._rounds += 1
+        work, epoch = getattr(payloads[0], "work", ""), f", epoch {self.epoch}" if self.epoch else ""
+        return f"{self.title}, {len(payloads)} shares{epoch}, round {self._rounds}{f' ({work})' if work else ''}"
 
     def _tasks(self, count: int) -> DataFrame:
         """A frame of so many partitions of one row each."""
@@ -164,67 +216,45 @@ class SparkEngine:
         """The frame under the leaves of all aggregates of a size: Spark keeps it, and then prefers to run a leaf where it
         ran before, so that what a worker has cached is found again."""
         if count not in self._leaves:
-            self._leaves[count] = self._tasks(count).persist()
+            if self.feed is not None:
+                self._kept = Kept.of(self.feed.name, self.feed.frame, count)
+            self._leaves[count] = self._tasks(count).persist() if self._kept is None else self._kept.leaves
         return self._leaves[count]
 
-    def _collect(self, frame: DataFrame, tasks: int = 0, deadline: float = float("inf")) -> list[Any]:
+    def _collect(self, frame: DataFrame, job: Job) -> list[Any]:
         try:
-            return self._session.collect(frame, tasks, deadline)
+            return self._session.collect(frame, job)
         except DSGDError:
             raise
         except Exception as error:
-            raise _translate(str(error)) from None
+            raise translate(str(error)) from None
 
     def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
         try:
             tasks = self._session.slots()
-            self._session.collect(
-                self._tasks(tasks).mapInArrow(functools.partial(worker.sweep, names), cells.SPARK), tasks, _SWEEP
-            )
+            sweep = functools.partial(worker.sweep, names)
+            job = Job(f"{self.title}, tidying up", tasks, _SWEEP)
+            self._session.collect(self._tasks(tasks).mapInArrow(sweep, cells.SPARK), job)
         except Exception as error:  # No slots, or the application goes down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:
         """Remove what aggregates have cached; the session stays open."""
-        kept, self._leaves = self._leaves, {}
-        if kept:
+        leaves, self._leaves = self._leaves, {}
+        kept, self._kept = self._kept, None
+        if leaves:
             try:
-                for leaves in kept.values():
-                    leaves.unpersist()
+                for frame in leaves.values():
+                    frame.unpersist()
+                if kept is not None:
+                    kept.release()
             except Exception as error:  # The application is gone, and what it kept with it.
                 _log.debug("could not let go of the leaves: %s", error)
-            self._sweep(self._name)
+            self._sweep(self._name, *([kept.name] if kept is not None else []))
 
     def __enter__(self) -> "SparkEngine":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _translate(text: str) -> DSGDError:
-    """Say in Python what a failed job was about."""
-    failure = worker.find_failure(text)
-    if failure is not None:
-        return failure.exception()
-    missing = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
-    if missing:
-        return ConfigError(f"Spark's Python workers have no module {missing[1]!r}. {_SHIP}")
-    if "PYTHON_VERSION_MISMATCH" in text:
-        return ConfigError(f"Spark's Python workers run another Python than the driver. {_SHIP}")
-    rank = re.search(r"barrier task \w+\(\d+, (\d+)\)", text)
-    return WorkerLost(f"Spark lost {f'rank {rank[1]}' if rank else 'a task'}: {_gist(text)}")
-
-
-def _gist(text: str) -> str:
-    """The lines of Spark's message that are not its stack.
-
-    Examples
-    --------
-    >>> _gist("Job aborted: ExecutorLostFailure\\n\\tat org.apache.spark.Foo(Foo.scala:1)\\n")
-    'Job aborted: ExecutorLostFailure'
-    """
-    text = re.sub(r"An error occurred while calling \S+\s*: ", "", text)
-    lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(at |\.\.\. \d+ more)", line)]
-    return " ".join(line for line in lines if line)[:2000]

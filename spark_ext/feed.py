@@ -2,6 +2,7 @@
 
 In comes a DataFrame whose partitions a barrier stage hands to the ranks; each rank writes its partition to an Arrow file on
 local disk, which is then a source like any other: read again when blocks do not fit the cache, and removed when the rank ends.
+For the rounds of an engine, whose tasks come and go, see :mod:`spark_ext.shares`.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from dsgd.data.spec import FeatureSpec
 from dsgd.data.where import Where
 
 from . import worker
+from .spool import spool, unfinished
 
 # Seconds for the slowest rank to be fed, after the first: Spark itself ends the stage when one of its tasks is lost.
 _FEEDING = 86_400.0
@@ -79,7 +81,7 @@ class FedDataset(Dataset):
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
         """Yield the rows of a rank, which must be the one that asks."""
         path = spool(self.name, split.index)
-        if not os.path.exists(path):
+        if not os.path.exists(path) or not os.path.getsize(path):
             return
         where, first = f"partition {split.index} of the DataFrame", 0
         with pa.OSFile(path) as file, pa.ipc.open_stream(file) as reader:  # mapped pages would stay resident
@@ -115,11 +117,6 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return table.to_batches()[0] if table.num_rows else batches[0]
 
 
-def spool(name: str, rank: int) -> str:
-    """Path of a rank's file."""
-    return os.path.join(worker.local_directory(), f"dsgd-{name}", f"rank-{rank}.arrow")
-
-
 def run_rank(orders: worker.Orders, name: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Write this task's rows to its file, and be a rank of the gang."""
     path = spool(name, BarrierTaskContext.get().partitionId())
@@ -137,8 +134,7 @@ def _write(path: str, batches: Iterator[pa.RecordBatch]) -> None:
     first = next(iter(batches), None)
     if first is None:
         return
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, first.schema) as writer:
+    with unfinished(path, os.getpid()) as file, pa.ipc.new_stream(file, first.schema) as writer:
         writer.write_batch(first)
         for batch in batches:
             writer.write_batch(batch)

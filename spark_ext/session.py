@@ -8,6 +8,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pyspark import InheritableThread
@@ -16,12 +17,39 @@ from pyspark.sql import DataFrame, SparkSession
 from dsgd.errors import WorkerLost
 
 _LOOK, _STOP = 0.1, 30.0
+_DESCRIPTION = "spark.job.description"
 # Seconds between two looks for executors; and for executors to come, where there are none.
 _LOOK_AROUND, _DESERTED = 1.0, 180.0
 
 
+def nothing() -> None:
+    """Look at nothing while a job runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the driver is to know of a job, and what it does meanwhile.
+
+    Attributes
+    ----------
+    title : str
+        What Spark's own interface calls it.
+    tasks : int
+        Tasks that must run at once; 0 where they need not.
+    deadline : float
+        Seconds within which they must.
+    look : callable
+        Called a few times a second while the job runs, in the thread that waits for it.
+    """
+
+    title: str
+    tasks: int = 0
+    deadline: float = float("inf")
+    look: Callable[[], None] = nothing
+
+
 class Session(ABC):
-    """What both kinds share: a job runs in a thread of its own, so that its group or tag is its own."""
+    """What both kinds share: a job runs in a thread of its own, so that its tag and its description are its own."""
 
     # Gangs of one application take turns: one key, one lock.
     _turns: ClassVar[dict[str, threading.Lock]] = {}
@@ -40,20 +68,20 @@ class Session(ABC):
         with self._turns_lock:
             return self._turns.setdefault(self.key(), threading.Lock())
 
-    def collect(self, frame: DataFrame, tasks: int = 0, deadline: float = float("inf")) -> list[Any]:
-        """Collect a frame's rows; stop the job when ``tasks`` tasks do not run at once by the deadline, or on an interrupt.
+    def collect(self, frame: DataFrame, job: Job) -> list[Any]:
+        """Collect a frame's rows; stop the job when its tasks do not run at once by the deadline, or on an interrupt.
 
         Raises
         ------
         WorkerLost
-            When the tasks did not start in time. Whatever Spark raises passes through.
+            When the tasks did not start in time. Whatever Spark, or ``job.look``, raises passes through.
         """
         tag = f"dsgd-{uuid.uuid4().hex}"
         outcome: list[Any] = []
-        thread = self.thread(lambda: outcome.append(_attempt(lambda: self.tagged(tag, frame))))
+        thread = self.thread(lambda: outcome.append(_attempt(lambda: self.tagged(tag, frame, job.title))))
         thread.start()
         try:
-            self._watch(thread, tag, tasks, deadline)
+            self._watch(thread, tag, job)
         except BaseException:
             # An interrupt may have come while this thread talked to the JVM, and its connection is then not to be trusted:
             # another thread has one of its own.
@@ -67,8 +95,8 @@ class Session(ABC):
             raise error
         return rows
 
-    def _watch(self, thread: threading.Thread, tag: str, tasks: int, deadline: float) -> None:
-        limit, started = time.monotonic() + deadline, tasks == 0
+    def _watch(self, thread: threading.Thread, tag: str, job: Job) -> None:
+        limit, started = time.monotonic() + job.deadline, job.tasks == 0
         seen = look = time.monotonic()
         while thread.is_alive():
             if time.monotonic() >= look:
@@ -79,12 +107,13 @@ class Session(ABC):
                     f"the application has had no executor for {_DESERTED:g} s; what is left of the job cannot run: see in"
                     " Spark's own interface why, and fit again"
                 )
-            started = started or self.started(tag, tasks)
+            started = started or self.started(tag, job.tasks)
             if not started and time.monotonic() > limit:
                 raise WorkerLost(
-                    f"{tasks} tasks had not started together after {deadline:g} s: other jobs hold the slots; wait for"
+                    f"{job.tasks} tasks had not started together after {job.deadline:g} s: other jobs hold the slots; wait for"
                     " them, lower n_workers, or use mode=Sync(topology='engine')"
                 )
+            job.look()
             thread.join(_LOOK)
 
     @abstractmethod
@@ -104,8 +133,8 @@ class Session(ABC):
         """A thread in which a job may run."""
 
     @abstractmethod
-    def tagged(self, tag: str, frame: DataFrame) -> list[Any]:
-        """Collect the frame as a job that :meth:`stop` finds by the tag."""
+    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
+        """Collect the frame as a job that :meth:`stop` finds by the tag, and Spark's interface shows by the title."""
 
     @abstractmethod
     def started(self, tag: str, tasks: int) -> bool:
@@ -144,13 +173,19 @@ class Classic(Session):
     def thread(self, body: Callable[[], None]) -> threading.Thread:
         return InheritableThread(target=body, daemon=True)
 
-    def tagged(self, tag: str, frame: DataFrame) -> list[Any]:
-        self.spark.sparkContext.setJobGroup(tag, "dsgd", interruptOnCancel=False)
+    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
+        # This thread's own: the user's description and job group, which stays this job's too, are the user's thread's.
+        context = self.spark.sparkContext
+        context.addJobTag(tag)
+        users = context.getLocalProperty(_DESCRIPTION)
+        context.setLocalProperty(_DESCRIPTION, f"{users}: {title}" if users else title)
         return frame.collect()
 
     def started(self, tag: str, tasks: int) -> bool:
         tracker = self.spark.sparkContext.statusTracker()
-        jobs = [tracker.getJobInfo(job) for job in tracker.getJobIdsForGroup(tag)]
+        jobs = [
+            tracker.getJobInfo(job) for job in self.spark.sparkContext._jsc.sc().statusTracker().getJobIdsForTag(tag)
+        ]
         stages = [tracker.getStageInfo(stage) for job in jobs if job is not None for stage in job.stageIds]
         return any(
             stage is not None
@@ -160,7 +195,7 @@ class Classic(Session):
         )
 
     def stop(self, tag: str) -> None:
-        self.spark.sparkContext.cancelJobGroup(tag)
+        self.spark.sparkContext.cancelJobsWithTag(tag)
 
 
 class Connect(Session):
@@ -184,11 +219,13 @@ class Connect(Session):
     def thread(self, body: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=body, daemon=True, name="dsgd-job")
 
-    def tagged(self, tag: str, frame: DataFrame) -> list[Any]:
+    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
         self._busy = False
         self.spark.registerProgressHandler(self._progress)
         try:
             self.spark.addTag(tag)
+            # The server describes the job itself; a tag may hold no comma.
+            self.spark.addTag(title.replace(",", ""))
             return frame.collect()
         finally:
             self.spark.removeProgressHandler(self._progress)

@@ -71,11 +71,17 @@ def fixed(session: Session) -> bool:
 
 def promised(session: Session) -> int:
     """Slots that the settings ask the cluster for; 0 where they leave it to the cluster."""
+    cpus = task_cpus(session)
+    executors = number(session, "spark.executor.instances", 0) * (number(session, "spark.executor.cores", 1) // cpus)
+    return executors or number(session, "spark.cores.max", 0) // cpus
 
-    def number(key: str, default: int) -> int:
-        text = session.setting(key, "")
-        return int(text) if text.isdigit() else default
 
-    cpus = number("spark.task.cpus", 1)
-    executors = number("spark.executor.instances", 0) * (number("spark.executor.cores", 1) // cpus)
-    return executors or number("spark.cores.max", 0) // cpus
+def task_cpus(session: Session) -> int:
+    """Cores of a slot, which are the threads of a rank."""
+    return max(1, number(session, "spark.task.cpus", 1))
+
+
+def number(session: Session, key: str, default: int) -> int:
+    """A setting that is a whole number; the default where it is none ("infinity", say)."""
+    text = session.setting(key, "")
+    return int(text) if text.isdigit() else default

@@ -5,11 +5,11 @@ that carries a description of the failure in its message: Spark then ends the ot
 """
 
 import base64
+import json
 import os
 import pickle
 import re
 import shutil
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -24,12 +24,15 @@ from dsgd.train import rank as ranks
 from dsgd.train.engine import RankContext, no_gang
 from dsgd.train.rank import Failure
 
-from . import cells
+from . import cells, reports, shares
 from .meeting import Meeting
+from .spool import local_directory
 
 # Seconds that a rank which lost a peer waits before it says so: Spark reports the first failure only, and the peer's own
 # reason is the better one.
 _AFTER_THE_CAUSE = 3.0
+# The kind of failure of a leaf whose share of the rows is elsewhere: the round is to be run again, with the rows.
+MISSING = "missing"
 _MARK = re.compile(r"dsgd-failure\[([A-Za-z0-9+/=]+)\]")
 
 
@@ -38,8 +41,9 @@ class Orders:
     """What the ranks of a fit, or the leaves of an aggregate, are told by the driver.
 
     ``payloads`` are all payloads pickled as one, or None when they come in the rows; ``fan`` is the number of neighbours
-    that an aggregate folds together. Ranks wait ``deadline`` seconds for each other, and ``first_deadline`` when they meet
-    for the first time, if that is another.
+    that an aggregate folds together; ``feed`` names the rows that its leaves need on local disk, if they do; ``mailbox`` takes
+    the ranks' reports. Ranks wait ``deadline`` seconds for each other, and ``first_deadline`` when they meet for the first
+    time, if that is another.
     """
 
     fit: str
@@ -51,6 +55,8 @@ class Orders:
     deadline: float = 60.0
     first_deadline: float | None = None
     fan: int = 1
+    feed: str | None = None
+    mailbox: reports.Mailbox | None = None
 
 
 class RankFailed(Exception):
@@ -78,16 +84,25 @@ def mark(failure: Failure) -> str:
 def run_rank(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Be one rank of a gang, inside a barrier task."""
     task = BarrierTaskContext.get()
-    rank = task.partitionId()
-    outcome = ranks.run(rank, "spark_ext.worker:be_rank", orders, _payload(orders, rank, batches), task)
+    rank, payload = task.partitionId(), _payload(orders, task.partitionId(), batches)
+    reporter = None if orders.mailbox is None else reports.Reporter(orders.mailbox, rank)
+    report = reports.nobody if reporter is None else reporter.report
+    outcome = ranks.run(rank, "spark_ext.worker:be_rank", orders, payload, task, report)
+    sent = 0 if reporter is None else reporter.close()
     if isinstance(outcome, Failure):
         if outcome.severity == 2:
             time.sleep(_AFTER_THE_CAUSE)
         raise RankFailed(mark(outcome))
     yield from cells.encode(0, rank, outcome)
+    yield from cells.encode(reports.SENT, rank, json.dumps(sent).encode())
 
 
-def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext) -> bytes:
+def be_rank(
+    orders: Orders,
+    payload: Callable[[], Any],
+    task: BarrierTaskContext,
+    report: Callable[[dict[str, Any]], None] = reports.nobody,
+) -> bytes:
     """Meet the other ranks, and call the function; any error in here is the rank's."""
     rank = task.partitionId()
     versions.compare(orders.versions, versions.installed(), f"the Python worker of rank {rank}", orders.how_to_ship)
@@ -102,6 +117,7 @@ def be_rank(orders: Orders, payload: Callable[[], Any], task: BarrierTaskContext
             machine=meeting.machine,
             scratch=meeting.directory,
             allgather=meeting.allgather,
+            report=report,
             threads=threads,
             memory=_memory(),
         )
@@ -119,20 +135,20 @@ def _payload(orders: Orders, position: int, batches: Iterator[pa.RecordBatch]) -
     shipped: dict[int, bytes] = {}
     for batch in batches:
         if orders.payloads is None:
-            shipped |= zip(batch.column("part").to_pylist(), batch.column("data").to_pylist(), strict=True)
+            columns = (batch.column(name).to_pylist() for name in ("payload_part", "payload"))
+            shipped |= {part: data for part, data in zip(*columns, strict=True) if part is not None}
     whole = orders.payloads if orders.payloads is not None else b"".join(shipped[part] for part in sorted(shipped))
     return lambda: pickle.loads(whole)[position]
-
-
-def local_directory() -> str:
-    """Where this executor keeps files on local disk."""
-    return os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
 
 
 def run_leaf(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Be one leaf of an aggregate."""
     index = TaskContext.get().partitionId()  # type: ignore[union-attr]
-    outcome = ranks.run(index, "spark_ext.worker:be_leaf", orders, _payload(orders, index, batches), index)
+    payload = _payload(orders, index, batches)
+    if orders.feed is not None and not shares.found(orders.feed, index):
+        outcome: bytes | Failure = Failure(index, MISSING, "its share of the rows is not on this executor")
+    else:
+        outcome = ranks.run(index, "spark_ext.worker:be_leaf", orders, payload, index)
     yield from cells.encode(index // orders.fan, index, outcome)
 
 

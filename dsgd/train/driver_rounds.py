@@ -61,7 +61,8 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
         scale=scale,
         ranks=1,
     )
-    if config.mode.local_steps == "epoch":
+    # Whole local epochs where "auto" has many weights to find: full gradients are few steps, and each costs as much.
+    if config.mode.local_steps == "epoch" or config.optimizer == "auto":
         return _local_epochs(field, recipe, progress, params, state, config.n_workers)
     return _full_gradients(field, recipe, progress, params, state)
 

@@ -222,7 +222,7 @@ def forget(fit: str) -> None:
 
 def _longest_batch(config: FitConfig, problem: Problem) -> int:
     """Rows that a run may have: those of a mini-batch, where there are any and a pass does not go row by row."""
-    if config.mode.local_steps == 1:
+    if config.mode.local_steps == 1 and config.optimizer != "auto":
         return _BATCH_ROWS
     rows = resolved_batch(config, problem, "adagrad" if config.optimizer == "auto" else config.optimizer, 1)
     return rows if rows > 1 or problem.outputs > 1 else _BATCH_ROWS

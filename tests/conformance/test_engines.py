@@ -282,7 +282,6 @@ class TestDask(Suite):
 
 class TestSpark(Suite):
     takes_turns = True
-    no_reports = "Spark has no channel from a running task to the Python driver"
     no_leaf_retry = "in local[n] Spark gives a task one attempt; a cluster is tested among the faults"
 
     @pytest.fixture

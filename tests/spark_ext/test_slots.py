@@ -83,7 +83,7 @@ def test_a_job_whose_executors_have_all_gone_is_stopped(monkeypatch):
         def thread(self, body):
             return threading.Thread(target=body, daemon=True)
 
-        def tagged(self, tag, frame):
+        def tagged(self, tag, frame, title):
             stopped.wait(60.0)
 
         def stop(self, tag):
@@ -94,5 +94,5 @@ def test_a_job_whose_executors_have_all_gone_is_stopped(monkeypatch):
 
     monkeypatch.setattr(sessions, "_DESERTED", 0.3)
     with pytest.raises(WorkerLost, match=r"has had no executor for 0\.3 s"):
-        Deserted().collect(None)
+        Deserted().collect(None, sessions.Job("a job"))
     assert stopped.is_set()

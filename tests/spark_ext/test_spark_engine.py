@@ -16,8 +16,9 @@ pytest.importorskip("pyspark")
 from pyspark import BarrierTaskInfo
 
 from spark_ext import cells, worker
-from spark_ext.engine import SparkEngine, _translate
+from spark_ext.engine import SparkEngine
 from spark_ext.meeting import Meeting, _host
+from spark_ext.messages import translate
 
 VERSIONS = versions.installed()
 
@@ -34,7 +35,7 @@ def test_bytes_survive_their_cells_in_any_order(monkeypatch):
 def test_a_failure_is_found_in_a_java_stack():
     failure = Failure(3, "DataError", "column 'x' of part-0.parquet has a NaN in row 7 [sic]")
     text = f"Job aborted.\n\tat org.apache.spark.Foo\nspark_ext.worker.RankFailed: {worker.mark(failure)}\n\tat more"
-    error = _translate(text)
+    error = translate(text)
     assert type(error) is DataError
     assert str(error) == failure.message
 
@@ -53,8 +54,8 @@ def test_a_failure_is_found_in_a_java_stack():
     ],
 )
 def test_a_job_that_failed_is_explained_without_its_stack(text, kind, what):
-    error = _translate(text)
-    assert type(error) is kind
+    error = translate(text)
+    assert isinstance(error, kind)
     with pytest.raises(kind, match=what):
         raise error
 

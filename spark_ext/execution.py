@@ -1,0 +1,132 @@
+"""A fit on a session's executors: from a configuration and a way to the rows to the trained weights.
+
+Here is decided what Spark's settings decide: whether a gang can start, how many ranks there are and how many threads each has,
+what Spark's interface and the driver's log say of it, and what becomes of a gang that loses a rank.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from dsgd.data.dataset import Dataset
+from dsgd.train.config import FitConfig, TrainedLinear
+from dsgd.train.fit import fit
+
+from . import allocation, progress, retry, slots
+from .engine import SparkEngine
+from .feed import Feed
+from .post import Listening
+
+_log = logging.getLogger(__name__)
+# From a number of ranks: rows to train on, rows to validate on, and the DataFrame that they are fed from, if they are.
+Rows = Callable[[int], tuple[Dataset, Dataset | None, Feed | None]]
+_told: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a fit is told beside its configuration.
+
+    Attributes
+    ----------
+    name : str
+        What it is called: the estimator's uid.
+    workers : int
+        Ranks, or shares; 0 for all slots.
+    threads : int or None
+        Threads of a rank; None for ``spark.task.cpus``.
+    depth : int
+        Levels of the tree-aggregate with topology="engine".
+    verbose : int
+        Above 0, a progress bar is shown.
+    """
+
+    name: str
+    workers: int = 0
+    threads: int | None = None
+    depth: int = 2
+    verbose: int = 0
+
+
+def train(session: SparkSession | None, config: FitConfig, rows: Rows, run: Run, **start: Any) -> TrainedLinear:
+    """Train on a session's executors.
+
+    Parameters
+    ----------
+    session : SparkSession or None
+        None takes the active one.
+    config : FitConfig
+        Its ``n_workers`` and ``threads_per_worker`` are those of ``run``.
+    rows : callable
+        Called once for each attempt.
+    run : Run
+    **start
+        ``initial``, ``classes`` and ``seen``, as in :func:`dsgd.train.fit.fit`.
+
+    Raises
+    ------
+    ConfigError, DataError, WorkerLost
+    """
+    listening = Listening(config.encrypt, config.port_range, config.interface)
+    with (
+        progress.shown(run.name, config.max_iter, run.verbose) as report,
+        SparkEngine(session, depth=run.depth, title=run.name, listening=listening) as engine,
+    ):
+        config = _placed(config, engine, run)
+        engine.title = f"{run.name}: {_mode(config)}"
+
+        rounds = config.mode.topology == "engine"
+
+        def attempt() -> TrainedLinear:
+            train, validation, engine.feed = rows(config.n_workers)
+            on_report = _noting(engine, report) if rounds else report
+            return fit(train, config, engine, validation=validation, on_report=on_report, **start)
+
+        if rounds:  # Spark itself runs again what it loses.
+            return attempt()
+        return retry.again(attempt, run.name, lambda: engine.session.slots() >= config.n_workers)
+
+
+def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
+    """The configuration with what Spark's settings say of it."""
+    session = engine.session
+    threads = slots.task_cpus(session) if run.threads is None else run.threads
+    if allocation.forbids_gangs(session):
+        if config.mode.topology != "engine":
+            config = allocation.without_gang(config)
+            _tell_once(session.key(), config)
+        ranks = run.workers or allocation.shares(session)
+    else:
+        ranks = run.workers or engine.slots()
+    return replace(config, n_workers=ranks, threads_per_worker=threads)
+
+
+def _tell_once(application: str, config: FitConfig) -> None:
+    if application not in _told:
+        _told.add(application)
+        _log.warning(
+            "%s=true, under which Spark starts no gang (a barrier stage): fits of this application use topology='engine',"
+            " localSteps=%r, a Spark job a round",
+            allocation.SETTING,
+            config.mode.local_steps,
+        )
+
+
+def _mode(config: FitConfig) -> str:
+    mode = config.mode
+    steps = "" if mode.local_steps == 1 else f", localSteps={mode.local_steps}"
+    return f"mode sync, topology {mode.topology}{steps}"
+
+
+def _noting(engine: SparkEngine, report: progress.Report) -> progress.Report:
+    """Have the engine know which epoch its next rounds belong to."""
+    engine.epoch = 1
+
+    def note(record: dict[str, Any]) -> None:
+        engine.epoch = record["epoch"] + 1
+        report(record)
+
+    return note

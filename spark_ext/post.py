@@ -1,0 +1,163 @@
+"""Reports of running ranks, at the driver's end: a socket of a gang's own, read in the thread that waits for the gang.
+
+In comes where Spark knows the driver; what ranks send (:mod:`spark_ext.reports`) is handed on as it comes. That nobody can
+listen, or reach whoever listens, is said in the log, and the gang goes on without.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import zmq
+
+from dsgd.errors import ConfigError
+from dsgd.train.rank import Failure
+from dsgd.transport import FitKeys, Security, frames
+from dsgd.transport.endpoint import configure, listen
+
+from .reports import LAST, MOST, SENT, Mailbox, nobody
+from .session import Classic, Session
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How the driver listens: the ranks' own settings, as far as they are about its machine."""
+
+    encrypt: bool = True
+    port_range: tuple[int, int] | None = None
+    interface: str | None = None
+
+
+class Post:
+    """The driver's end: what has come is delivered in the thread that asks.
+
+    Parameters
+    ----------
+    host, bind : str
+        Where executors reach the driver, and where it listens.
+    listening : Listening
+    on_report : callable
+
+    Raises
+    ------
+    ConfigError
+        When it cannot listen there.
+    """
+
+    def __init__(self, host: str, bind: str, listening: Listening, on_report: Callable[[dict], None]):
+        security = Security(FitKeys.generate(), listening.encrypt)
+        self._fit, self._on_report, self._received = security.keys.fit, on_report, 0
+        self._context = zmq.Context()
+        self._authenticator = security.authenticator(self._context)
+        self._listener = self._context.socket(zmq.PULL)
+        try:
+            configure(self._listener)
+            self._listener.set(zmq.RCVHWM, MOST)
+            self._listener.set(zmq.MAXMSGSIZE, 2 * frames.INLINE)
+            security.secure_listener(self._listener)
+            host, port = self._listen(host, bind, listening)
+        except BaseException:
+            self.close()
+            raise
+        self.mailbox: Mailbox | None = Mailbox(f"tcp://{host}:{port}", security)
+
+    def _listen(self, host: str, bind: str, listening: Listening) -> tuple[str, str]:
+        """Where executors reach the driver: at the ranks' interface if it is this machine's too, else where Spark says."""
+        if listening.interface is not None:
+            with contextlib.suppress(ConfigError):
+                at = listen(self._listener, listening.interface, listening.port_range)
+                found, _, port = at.removeprefix("tcp://").rpartition(":")
+                return found, port
+        port = listen(self._listener, bind, listening.port_range).rpartition(":")[2]
+        return f"[{host}]" if ":" in host else host, port
+
+    def deliver(self) -> None:
+        """Hand on what has come."""
+        for record in self._records():
+            self._received += 1
+            self._on_report(record)
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                frame, *rest = self._listener.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                header = frames.parse(frame)
+                data = frame[frames.HEADER_BYTES :]
+                if rest or header.kind != frames.REPORT or header.fit != self._fit or header.length != len(data):
+                    raise ValueError("it is no report of this gang")
+                yield json.loads(data)
+            except ValueError as error:
+                _log.warning("a report was dropped: %s", error)
+
+    def last(self, outcomes: Mapping[tuple[int, int], bytes | Failure]) -> Iterable[bytes | Failure]:
+        """Wait for the last reports, and return the ranks' own outcomes."""
+        sent = [json.loads(data) for (group, _), data in outcomes.items() if group == SENT and isinstance(data, bytes)]
+        if None in sent:
+            self._tell()
+        limit = time.monotonic() + LAST
+        self.deliver()
+        while self._received < sum(count or 0 for count in sent) and time.monotonic() < limit:
+            time.sleep(0.01)
+            self.deliver()
+        return [outcome for (group, _), outcome in outcomes.items() if group != SENT]
+
+    def _tell(self) -> None:
+        where = self.mailbox.address if self.mailbox else ""
+        tell_once(
+            f"the ranks cannot reach the driver at {where} (spark.driver.host, spark.driver.bindAddress, portRange)"
+        )
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close(linger=0)
+        self._authenticator.stop()
+        self._context.destroy(linger=0)
+
+
+class NoPost:
+    """Where there is no way for reports, or nobody reads them."""
+
+    mailbox: Mailbox | None = None
+
+    def deliver(self) -> None:
+        """Nothing comes."""
+
+    def last(self, outcomes: Mapping[tuple[int, int], bytes | Failure]) -> Iterable[bytes | Failure]:
+        """The ranks' outcomes."""
+        return outcomes.values()
+
+
+@contextlib.contextmanager
+def post(session: Session, listening: Listening, on_report: Callable[[dict], None]) -> Iterator[Post | NoPost]:
+    """Listen for a gang's reports, where there are any to come."""
+    if on_report is nobody or not isinstance(session, Classic):
+        yield NoPost()
+        return
+    host = session.setting("spark.driver.host", "127.0.0.1")
+    try:
+        opened = Post(host, session.setting("spark.driver.bindAddress", host), listening, on_report)
+    except ConfigError as error:
+        tell_once(str(error))
+        yield NoPost()
+        return
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def tell_once(why: str) -> None:
+    """Say in the log, once a process and reason, that there are no reports."""
+    if why not in _told:
+        _told.add(why)
+        _log.warning("no reports of running ranks: %s; the fit itself goes on without them", why)
