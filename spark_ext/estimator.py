@@ -13,10 +13,12 @@ from dsgd.estimators.parameters import configuration
 from dsgd.fitted import LinearModel
 from dsgd.train.config import FitConfig
 
+from .checks import check_columns
 from .columns import feature_columns, features, plain
 from .contract import refuse_unknown, spark_ml_param, unknown
 from .execution import Rows, Run, train
 from .feed import FedDataset, Feed
+from .going_on import begun, going_on, kept_state
 from .names import SPARK_NAMES
 from .run_params import FitParams
 
@@ -47,6 +49,21 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         refuse_unknown(self, params)
         return self._set(**params)
 
+    def write(self) -> Any:
+        """Return a writer of the parameters: ``estimator.write().overwrite().save(path)``.
+
+        Raises
+        ------
+        ConfigError
+            When ``initialModel`` is set: parameters are saved as text.
+        """
+        if self.column("initialModel") is not None:
+            raise ConfigError(
+                "initialModel is a fitted model, which is not saved with an estimator; save it by itself, and the estimator"
+                " after clear(estimator.initialModel)"
+            )
+        return super().write()
+
     def __getattr__(self, name: str) -> Any:
         """Say what to do instead of setting one of Spark ML's Params that does not exist here."""
         param = spark_ml_param(name)
@@ -57,6 +74,7 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         """Train on a DataFrame's rows, which cross the JVM once."""
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
+            check_columns(dataset.schema, self, self._task)
             return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks))
 
     def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
@@ -108,7 +126,12 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
     def _configuration(self) -> FitConfig:
         """The parameters, checked before anything is asked of Spark; its slots may decide on the ranks later."""
         ranks = self.getOrDefault("numWorkers") or 1
-        return configuration(self._task, self.core_parameters(), dtype=self.getOrDefault("dtype"), n_workers=ranks)
+        parameters, dtype = self.core_parameters(), self.getOrDefault("dtype")
+        initial = self.column("initialModel")
+        if initial is None:
+            return configuration(self._task, parameters, dtype=dtype, n_workers=ranks)
+        more = going_on(self, initial)
+        return configuration(self._task, parameters, dtype=initial.core.coef.dtype.name, n_workers=ranks, **more)
 
     def _run(self) -> Run:
         """Where and how it runs; the threads of a rank are Spark's cores of a task, unless they are set."""
@@ -140,8 +163,11 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         return train, held_out, feed
 
     def _trained(self, session: SparkSession | None, config: FitConfig, rows: Rows) -> Any:
-        core = LinearModel.of(train(session, config, rows, self._run()))
+        start, seen = begun(self.column("initialModel"))
+        trained = train(session, config, rows, self._run(), initial=start, seen=seen)
+        core = LinearModel.of(trained)
         model = self._model(core)._resetUid(self.uid)
+        model._state = kept_state(trained, start is not None or config.optimizer != "auto")
         for param in model.params:
             if self.hasParam(param.name) and self.isSet(param.name):
                 model._set(**{param.name: self.getOrDefault(param.name)})
