@@ -1,12 +1,18 @@
-"""Predictions as columns: a function over the feature columns alone, so that all other columns stay in the JVM."""
+"""Predictions as columns, by Python: a function over the feature columns alone, so that all other columns stay in the JVM.
+
+Vectors reach Python as Arrow lists of the model's own dtype, and are seen by numpy without a copy. With one score a row,
+numbers travel back and the JVM makes vectors of them, ``[-score, score]`` and ``[1 - p, p]``. Spark before 4.1 has no functions
+over Arrow's arrays; there the same goes through pandas.
+"""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.types as pt
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
@@ -19,13 +25,19 @@ from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
 
 from .columns import feature_columns, plain, plain_column
+from .thresholds import Decision
 
 _RESULT = "__dsgd__"
 _TYPES: dict[str, DataType] = {"U": StringType(), "b": BooleanType()}
 
 
 def add_predictions(
-    model: LinearModel, frame: DataFrame, features: Any, offset: str | None, outputs: dict[str, str | None]
+    model: LinearModel,
+    frame: DataFrame,
+    features: Any,
+    offset: str | None,
+    outputs: dict[str, str | None],
+    decision: Decision = Decision(),  # noqa: B008  frozen
 ) -> DataFrame:
     """Return the DataFrame with columns of scores, probabilities and predictions.
 
@@ -38,33 +50,25 @@ def add_predictions(
     offset : str, optional
         Column that is added to the scores.
     outputs : dict
-        Names of the new columns, by parameter; an empty name leaves a column out.
+        Names of the new columns, by parameter, in their order; an empty name leaves a column out.
+    decision : Decision
+        How a class is chosen.
     """
     names = [*feature_columns(features), *([offset] if offset else [])]
     plain(frame, names)  # Says which column is missing.
-    kind = DoubleType() if model.classes is None else _TYPES.get(model.classes.dtype.kind, DoubleType())
-    probable = model.classes is not None and model.loss_object.probabilities
-    fields = [StructField("prediction", kind), StructField("raw", ArrayType(DoubleType()))]
-    if probable:
-        fields.append(StructField("probability", ArrayType(DoubleType())))
     columns_of = renamed(model, names)
     taken = [_taken(model, frame, columns_of, name) for name in names]
+    wanted = {parameter: name for parameter, name in outputs.items() if name and _exists(model, parameter)}
     schema = to_arrow_schema(frame.select(*taken).schema)
+    schema = pa.schema([field.with_name(columns_of.get(field.name, field.name)) for field in schema])
+    fields = StructType([StructField(parameter, _type(model, parameter)) for parameter in wanted])
 
-    def predict(rows: pd.DataFrame) -> pd.DataFrame:
-        table = pa.Table.from_pandas(rows, schema, preserve_index=False)
-        return _predict(model, table.rename_columns([columns_of.get(name, name) for name in names]), offset)
+    def predict(table: pa.Table) -> dict[str, pa.Array]:
+        return _predict(model, table, offset, decision, list(wanted))
 
-    score = F.pandas_udf(predict, StructType(fields))  # type: ignore[call-overload]
-    result = frame.withColumn(_RESULT, score(F.struct(*taken)))
-    columns = {
-        outputs.get("rawPredictionCol"): array_to_vector(F.col(f"{_RESULT}.raw")),
-        outputs.get("probabilityCol"): array_to_vector(F.col(f"{_RESULT}.probability")) if probable else None,
-        outputs.get("predictionCol"): F.col(f"{_RESULT}.prediction"),
-    }
-    for name, column in columns.items():
-        if name and column is not None:
-            result = result.withColumn(name, column)
+    result = frame.withColumn(_RESULT, _function(predict, schema, fields)(*taken))
+    for parameter, name in wanted.items():
+        result = result.withColumn(name, _vector(model, parameter, F.col(f"{_RESULT}.{parameter}")))
     return result.drop(_RESULT)
 
 
@@ -82,17 +86,86 @@ def _taken(model: LinearModel, frame: DataFrame, names: dict[str, str], name: st
     return plain_column(frame, name)
 
 
-def _predict(model: LinearModel, rows: pa.Table, offset: str | None) -> pd.DataFrame:
+def _exists(model: LinearModel, parameter: str) -> bool:
+    return parameter != "probabilityCol" or (model.classes is not None and model.loss_object.probabilities)
+
+
+def _single(model: LinearModel) -> bool:
+    """Whether two classes share a score, so that a number stands for a vector of two."""
+    return model.classes is not None and len(model.intercept) == 1
+
+
+def _type(model: LinearModel, parameter: str) -> DataType:
+    """What Python returns for one of the columns."""
+    if parameter != "predictionCol":
+        return DoubleType() if _single(model) else ArrayType(DoubleType())
+    return DoubleType() if model.classes is None else _TYPES.get(model.classes.dtype.kind, DoubleType())
+
+
+def _vector(model: LinearModel, parameter: str, value: Column) -> Column:
+    """A column of the result as Spark ML has it, made of what Python returned."""
+    if parameter == "predictionCol":
+        return value
+    if not _single(model):
+        return array_to_vector(value)
+    other = -value if parameter == "rawPredictionCol" else 1 - value
+    return array_to_vector(F.array(other, value))
+
+
+def _function(predict: Callable[[pa.Table], dict[str, pa.Array]], schema: pa.Schema, fields: StructType) -> Any:
+    """The function over columns, as this version of Spark can have it."""
+    if hasattr(F, "arrow_udf"):
+
+        def of_arrow(*columns: pa.Array) -> pa.Array:
+            found = predict(pa.table(list(columns), names=schema.names))
+            return pa.StructArray.from_arrays(list(found.values()), names=list(found))
+
+        return F.arrow_udf(of_arrow, fields)
+
+    def of_pandas(rows: pd.DataFrame) -> pd.DataFrame:
+        columns = [_as_arrow(rows.iloc[:, i], field.type) for i, field in enumerate(schema)]
+        found = predict(pa.table(columns, names=schema.names))
+        return pd.DataFrame({name: values.to_pandas() for name, values in found.items()})
+
+    function = F.pandas_udf(of_pandas, fields)  # type: ignore[call-overload]
+    return lambda *columns: function(F.struct(*columns))
+
+
+def _as_arrow(column: pd.Series, kind: pa.DataType) -> pa.Array:
+    """A column of pandas as Arrow has it; arrays, which pandas has one by one, are put together again."""
+    if pt.is_list(kind) and len(column) and not column.isna().any():
+        values = np.concatenate(column.to_numpy())
+        ends = np.cumsum([len(row) for row in column])
+        offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+        return pa.ListArray.from_arrays(offsets, pa.array(values, kind.value_type, from_pandas=False))
+    return pa.Array.from_pandas(column, type=kind)
+
+
+def _predict(
+    model: LinearModel, rows: pa.Table, offset: str | None, decision: Decision, wanted: list[str]
+) -> dict[str, pa.Array]:
     scores = model.decision_function(rows, offset)
-    raw = np.column_stack([-scores, scores]) if scores.ndim == 1 and model.classes is not None else scores
-    raw = raw.reshape(rows.num_rows, -1).astype(np.float64)
-    predictions = model.predictions(scores)
-    if predictions.dtype.kind not in "Ub":
-        predictions = predictions.astype(np.float64)
-    result = {"prediction": predictions, "raw": list(raw)}
-    if model.classes is not None and model.loss_object.probabilities:
-        result["probability"] = list(model.probabilities(scores).astype(np.float64))
-    return pd.DataFrame(result)
+    if model.classes is None:
+        return {"predictionCol": pa.array(model.predictions(scores).astype(np.float64))}
+    found = {"rawPredictionCol": scores}
+    probabilities = model.probabilities(scores) if model.loss_object.probabilities else None
+    if probabilities is not None:
+        found["probabilityCol"] = probabilities[:, 1] if _single(model) else probabilities
+    columns = {parameter: _lists(found[parameter]) for parameter in wanted if parameter in found}
+    if "predictionCol" in wanted:
+        predictions = model.classes[decision.positions(scores, probabilities)]
+        numbers = predictions.dtype.kind not in _TYPES
+        columns["predictionCol"] = pa.array(predictions.astype(np.float64) if numbers else predictions)
+    return {parameter: columns[parameter] for parameter in wanted}
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    """Doubles, or lists of as many doubles as the array has columns."""
+    flat = pa.array(values.astype(np.float64).ravel())
+    if values.ndim == 1:
+        return flat
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat)
 
 
 def measure(model: LinearModel, frame: DataFrame, features: Any, roles: Roles) -> Metrics:
