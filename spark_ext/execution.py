@@ -101,6 +101,8 @@ def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
         ranks = run.workers or allocation.shares(session)
     else:
         ranks = run.workers or engine.slots()
+        if config.mode.topology != "engine":
+            slots.require(session, ranks)  # before any job, the look at the columns' rows too
     return replace(config, n_workers=ranks, threads_per_worker=threads)
 
 

@@ -109,7 +109,7 @@ class Post:
         while self._received < sum(count or 0 for count in sent) and time.monotonic() < limit:
             time.sleep(0.01)
             self.deliver()
-        return [outcome for (group, _), outcome in outcomes.items() if group != SENT]
+        return results(outcomes)
 
     def _tell(self) -> None:
         where = self.mailbox.address if self.mailbox else ""
@@ -124,6 +124,11 @@ class Post:
         self._context.destroy(linger=0)
 
 
+def results(outcomes: Mapping[tuple[int, int], bytes | Failure]) -> list[bytes | Failure]:
+    """What the ranks themselves have ended in."""
+    return [outcome for (group, _), outcome in outcomes.items() if group != SENT]
+
+
 class NoPost:
     """Where there is no way for reports, or nobody reads them."""
 
@@ -133,8 +138,8 @@ class NoPost:
         """Nothing comes."""
 
     def last(self, outcomes: Mapping[tuple[int, int], bytes | Failure]) -> Iterable[bytes | Failure]:
-        """The ranks' outcomes."""
-        return outcomes.values()
+        """The ranks' own outcomes."""
+        return results(outcomes)
 
 
 @contextlib.contextmanager

@@ -50,12 +50,13 @@ class Reporter:
 
     def __init__(self, mailbox: Mailbox, rank: int):
         self._rank, self._fit = rank, mailbox.security.keys.fit
-        self._sent = 0
+        self._sent, self._asked = 0, 0
         self._context = zmq.Context()
         self._link = Link(self._context, mailbox.security, DRIVER, mailbox.address)
 
     def report(self, record: dict[str, Any]) -> None:
         """Send a record, if there is a way."""
+        self._asked += 1
         data = json.dumps(record).encode()
         if len(data) > frames.INLINE or self._sent >= MOST or self._link.lost():
             return
@@ -72,7 +73,7 @@ class Reporter:
         return self._sent if reached else None
 
     def _reached(self) -> bool:
-        if not self._sent:
+        if not self._asked:
             return True
         try:
             self._link.await_handshake(time.monotonic() + _ANSWER, _ANSWER)
