@@ -3,6 +3,8 @@
 In come a schema and a stage's Params; out comes at most an error, in Spark's names. Values are looked at where rows are read.
 """
 
+from typing import Any
+
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql.types import ArrayType, AtomicType, BooleanType, DataType, NumericType, StringType, StructType
 
@@ -14,6 +16,29 @@ from .params import ColumnParams
 OUTPUTS = ("predictionCol", "probabilityCol", "rawPredictionCol")
 _NUMBERS: tuple[type[DataType], ...] = (NumericType, BooleanType)
 _PLAIN = (*_NUMBERS, StringType)
+
+
+def check_frame(frame: Any) -> None:
+    """Refuse what is no DataFrame of Spark's, or one that never ends.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Raises
+    ------
+    DataError, ConfigError
+    """
+    if not hasattr(frame, "sparkSession"):
+        raise DataError(
+            f"fit takes a Spark DataFrame, not {type(frame).__name__}; make one by spark.createDataFrame(...), or give files to"
+            " fitParquet(dsgd.read_parquet(...))"
+        )
+    if frame.isStreaming:
+        raise ConfigError(
+            "a streaming DataFrame has no end to fit to; fit each of its micro-batches by writeStream.foreachBatch, and go on"
+            " from the model of the one before: initialModel=model"
+        )
 
 
 def check_columns(schema: StructType, stage: ColumnParams, task: str) -> None:

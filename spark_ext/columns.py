@@ -14,6 +14,8 @@ from dsgd.data.spec import FeatureSpec
 from dsgd.data.vectors import vector_shape
 from dsgd.errors import DataError
 
+from .messages import translate
+
 # Rows that are looked at for the length of a vector column.
 _PEEK = 64
 
@@ -66,7 +68,9 @@ def features(selected: DataFrame, names: Sequence[str], roles: Roles, options: d
         raise DataError(f"categoricalCols names {unknown}, which featuresCol does not name: {list(names)}")
 
     def shape(name: str) -> tuple[int, bool]:
-        rows = selected.select(f"`{name}`").where(F.col(f"`{name}`").isNotNull()).limit(_PEEK).collect()
+        rows = _first(selected.select(f"`{name}`").where(F.col(f"`{name}`").isNotNull()), _PEEK)
+        if not rows and not _first(selected, 1):
+            raise DataError("the DataFrame has no rows; a fit needs at least one (check its filters)")
         values = [row[0].asDict() if hasattr(row[0], "asDict") else row[0] for row in rows]
         return vector_shape(pa.array(values, schema.field(name).type), name)
 
@@ -78,3 +82,11 @@ def features(selected: DataFrame, names: Sequence[str], roles: Roles, options: d
             "booleans, arrays of numbers and vectors; convert it, or name it in categoricalCols as well"
         )
     return spec
+
+
+def _first(frame: DataFrame, count: int) -> list[Any]:
+    """The first rows; what fails on the way to them, the user's own functions say, is told without Java's stack."""
+    try:
+        return frame.limit(count).collect()
+    except Exception as error:
+        raise translate(str(error)) from None

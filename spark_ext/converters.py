@@ -49,7 +49,7 @@ def positive_but_one(value: Any) -> list[float]:
     """
     numbers = TypeConverters.toListFloat(value)
     if not numbers or min(numbers) < 0 or numbers.count(0.0) > 1:
-        raise ValueError(f"Expected numbers > 0, one for each class, of which one may be 0, not {value!r}")
+        raise TypeError(f"Expected numbers > 0, one for each class, of which one may be 0, not {value!r}")
     return numbers
 
 

@@ -13,7 +13,7 @@ from dsgd.estimators.parameters import configuration
 from dsgd.fitted import LinearModel
 from dsgd.train.config import FitConfig
 
-from .checks import check_columns
+from .checks import check_columns, check_frame
 from .columns import feature_columns, features, plain
 from .contract import refuse_unknown, spark_ml_param, unknown
 from .execution import Rows, Run, train
@@ -74,8 +74,9 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         """Train on a DataFrame's rows, which cross the JVM once."""
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
+            check_frame(dataset)
             check_columns(dataset.schema, self, self._task)
-            return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks))
+            return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks)).trained_on(dataset)
 
     def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
         """Train on Parquet files, which the executors read themselves.

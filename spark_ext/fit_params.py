@@ -118,8 +118,8 @@ class OptimizerParams(ColumnParams, HasStepSize, HasSeed):
 
     optimizer = make_param(
         "optimizer",
-        "'auto', which chooses by the data, 'svrg', 'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop', 'adam', 'adamw' or"
-        " 'ftrl'.",
+        "The rule of the steps: 'auto', which chooses by the data, 'svrg', 'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop',"
+        " 'adam', 'adamw' or 'ftrl'.",
         TypeConverters.toString,
     )
     batchSize = make_param(

@@ -34,6 +34,8 @@ CORE_NAMES = {
     "deadline": "deadline",
     "seed": "random_state",
 }
+# Spark ML's spellings of losses that the core spells otherwise.
+CORE_LOSSES = {"squaredError": "squared_error"}
 # From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
 SPARK_NAMES = {core: name for name, core in CORE_NAMES.items() if core != name} | {
     "n_workers": "numWorkers",

@@ -11,7 +11,7 @@ from dsgd.train.modes import Sync
 
 from .converters import integer_or_epoch
 from .fit_params import DataParams, ObjectiveParams, OptimizerParams
-from .names import CORE_NAMES
+from .names import CORE_LOSSES, CORE_NAMES
 from .params import ColumnParams, ProbabilityParams, make_param
 
 
@@ -83,6 +83,7 @@ class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
             for name, core in CORE_NAMES.items()
             if self.hasParam(name) and self.isDefined(name)
         }
+        parameters["loss"] = CORE_LOSSES.get(parameters["loss"], parameters["loss"])
         return parameters | {"penalty": "elasticnet", "mode": self._mode()}
 
     def _mode(self) -> Sync:
@@ -97,6 +98,11 @@ class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
 
 class ClassifierParams(FitParams, ProbabilityParams):
     """What only the classifier knows."""
+
+    def core_parameters(self) -> dict[str, Any]:
+        """Return the parameters under the core's names; thresholds, which are the model's, are checked as well."""
+        self.check_thresholds()
+        return super().core_parameters()
 
     family = make_param(
         "family",
@@ -115,7 +121,8 @@ class RegressorParams(FitParams):
 
     epsilon = make_param(
         "epsilon",
-        "Of loss='huber', the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.",
+        "Of loss='huber', the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing."
+        " In units of the label: Spark ML's epsilon is in units of a scale that it estimates.",
         TypeConverters.toFloat,
     )
     quantile = make_param(
