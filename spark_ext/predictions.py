@@ -24,6 +24,7 @@ from dsgd.data.resolve import Roles
 from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
 
+from .attributes import output_metadata
 from .columns import feature_columns, plain, plain_column
 from .thresholds import Decision
 
@@ -68,7 +69,8 @@ def add_predictions(
 
     result = frame.withColumn(_RESULT, _function(predict, schema, fields)(*taken))
     for parameter, name in wanted.items():
-        result = result.withColumn(name, _vector(model, parameter, F.col(f"{_RESULT}.{parameter}")))
+        column = _vector(model, parameter, F.col(f"{_RESULT}.{parameter}"))
+        result = result.withColumn(name, column.alias(name, metadata=output_metadata(model, parameter)))
     return result.drop(_RESULT)
 
 
@@ -120,7 +122,7 @@ def _function(predict: Callable[[pa.Table], dict[str, pa.Array]], schema: pa.Sch
             found = predict(pa.table(list(columns), names=schema.names))
             return pa.StructArray.from_arrays(list(found.values()), names=list(found))
 
-        return F.arrow_udf(of_arrow, fields)
+        return F.arrow_udf(of_arrow, fields)  # type: ignore[call-overload]
 
     def of_pandas(rows: pd.DataFrame) -> pd.DataFrame:
         columns = [_as_arrow(rows.iloc[:, i], field.type) for i, field in enumerate(schema)]
