@@ -110,7 +110,7 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         with in_words_of(SPARK_NAMES):
             config = self._configuration()
             model = self._trained(SparkSession.getActiveSession(), config, lambda ranks: (dataset, validation, None))
-            return model.following(model.core.spec, dataset.roles)
+            return model.following(model.core.spec, dataset.roles).trained_on(None)
 
     def _refuse_what_a_dataset_says(self) -> None:
         defaults = type(self)()
