@@ -56,6 +56,13 @@ def describe(context: RankContext, payload: Any) -> bytes:
     return json.dumps(mine).encode()
 
 
+def threads(context: RankContext, payload: Any) -> bytes:
+    """Return how many threads this rank may use, and how many its BLAS libraries use, as JSON: for a leaf too."""
+    return json.dumps(
+        [context.threads, max((library["num_threads"] for library in threadpool_info()), default=1)]
+    ).encode()
+
+
 def gather(context: RankContext, payload: bytes) -> bytes:
     """Meet the others and return everybody's payload, joined in rank order."""
     return b"".join(context.allgather(payload))

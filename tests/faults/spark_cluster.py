@@ -5,6 +5,7 @@
 
 import _thread
 import json
+import logging
 import os
 import re
 import sys
@@ -12,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import psutil
 
 from dsgd.errors import WorkerLost
@@ -21,7 +24,7 @@ from spark_ext.engine import SparkEngine
 SELF = "dsgd.train.selftest:"
 
 
-def session(master, directory):
+def session(master, directory, **more):
     os.environ["PYSPARK_PYTHON"] = sys.executable
     from pyspark.sql import SparkSession
 
@@ -35,6 +38,7 @@ def session(master, directory):
         "spark.cores.max": "2",
         "spark.local.dir": f"{directory}/local",
         "spark.sql.warehouse.dir": f"{directory}/warehouse",
+        **{f"spark.{key.replace('_', '.')}": value for key, value in more.items()},
     }
     builder = SparkSession.builder.master(master).appName("dsgd-faults")
     for key, value in settings.items():
@@ -62,8 +66,10 @@ def stand(engine, directory, name, action):
     when_running(marks[0], action)
     try:
         engine.launch(SELF + "stand", [(str(mark), 300.0) for mark in marks], deadline=90.0)
-    except (WorkerLost, KeyboardInterrupt) as error:
-        return type(error).__name__
+    except WorkerLost:
+        return "WorkerLost"
+    except KeyboardInterrupt:
+        return "KeyboardInterrupt"
     return "nothing"
 
 
@@ -78,6 +84,71 @@ def kill_executor(process):
         if any("ExecutorBackend" in word for word in parent.cmdline()):
             parent.kill()
             return
+
+
+def table():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    y = (X @ [2.0, -1.0] + rng.logistic(size=400) > 0).astype(float)
+    return pd.DataFrame(X, columns=["a", "b"]).assign(label=y)
+
+
+def estimator(**parameters):
+    import spark_ext
+
+    return spark_ext.SGDClassifier(featuresCol=["a", "b"], regParam=0.01, **parameters)
+
+
+class Told(logging.Handler):
+    """What a fit says in the log, and something to do when it has said it."""
+
+    def __init__(self, pattern="", action=None):
+        super().__init__()
+        self.pattern, self.action, self.lines = pattern, action, []
+
+    def emit(self, record):
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+        if self.action is not None and re.search(self.pattern, record.getMessage()):
+            action, self.action = self.action, None
+            action()
+
+
+def told_by(action, pattern="", then=None):
+    """What came of an action, and what the log says of it."""
+    handler, log = Told(pattern, then), logging.getLogger("spark_ext")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        return action(), handler.lines
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+
+
+def fit_that_loses_an_executor(spark, engine):
+    """The same fit left alone and disturbed: whether the weights are alike, and what was said."""
+    frame = spark.createDataFrame(table())
+    learner = estimator(optimizer="sgd", learningRate="invscaling", maxIter=400, tol=0.0, nIterNoChange=400)
+    victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
+    alone = learner.fit(frame)
+    model, lines = told_by(lambda: learner.fit(frame), "epoch 20,", lambda: kill_executor(victim))
+    return {
+        "same": bool(np.array_equal(model.core.coef, alone.core.coef)),
+        "warned": [line for line in lines if line.startswith("WARNING")],
+        "begun": sum("epoch 1," in line for line in lines),
+    }
+
+
+def fit_under_dynamic_allocation(master, directory):
+    """What Spark's own refusal of a gang leaves of a fit that asks for nothing."""
+    more = {"dynamicAllocation_enabled": "true", "dynamicAllocation_maxExecutors": "2"}
+    spark = session(master, directory, **more)
+    try:
+        frame = spark.createDataFrame(table())
+        model, lines = told_by(lambda: estimator().fit(frame))
+        return {"coefficients": list(model.coefficients), "said": [line for line in lines if "starts no gang" in line]}
+    finally:
+        spark.stop()
 
 
 def main(master, directory):
@@ -98,9 +169,13 @@ def main(master, directory):
             victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
             told["executor"] = stand(engine, directory, "executor", lambda: kill_executor(victim))
             told["after_executor"] = len(selftest.check(engine, 2, deadline=90.0))
+            told["fit"] = fit_that_loses_an_executor(spark, engine)
+            told["coefficients"] = list(estimator().fit(spark.createDataFrame(table())).coefficients)
             told["left"] = [path for path in told["scratch"] if os.path.exists(path)]
     finally:
         spark.stop()
+    if master.startswith("spark:"):
+        told["dynamic"] = fit_under_dynamic_allocation(master, directory)
     print(json.dumps(told), flush=True)
 
 

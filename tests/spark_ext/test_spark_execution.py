@@ -1,7 +1,9 @@
 """How a fit runs on Spark: where a gang cannot start, what crosses the JVM, what is seen of it, what becomes of a lost rank."""
 
+import json
 import logging
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -336,3 +338,20 @@ def test_cross_validation_in_parallel_takes_turns(people):
         estimator=Pipeline(stages=[estimator]), estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2
     )
     assert min(folds.fit(people).avgMetrics) > 0.8
+
+
+@pytest.mark.timeout(200)
+def test_cores_of_a_task_are_threads_and_sparks_interface_names_the_rounds(spark, tmp_path):
+    script = Path(__file__).with_name("settings_client.py")
+    done = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-4000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["slots"] == 2
+    assert told["gang"] == [2, 2]
+    assert told["leaf"][0] == 2
+    assert told["leaf"][1] <= 2
+    assert told["configs"] == [2, 1], "the threads of the fit, unless threadsPerWorker is set"
+    rounds = [
+        job for job in told["jobs"] if f"{told['uid']}: mode sync, topology engine, 2 shares, epoch 1, round 1" in job
+    ]
+    assert rounds
