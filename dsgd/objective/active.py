@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..kernels.active import mark
+from ..kernels.active import add_squares, mark
 from ..kernels.expand import expand_codes
 from ..kernels.rows import Rows
 from .problem import Problem
@@ -50,6 +50,31 @@ def with_nonzero(problem: Problem, active: np.ndarray, params: np.ndarray, limit
     given = np.flatnonzero(params[: problem.weights].reshape(-1, problem.outputs).any(axis=1))
     united = np.union1d(active, given)
     return united if len(united) <= limit else None
+
+
+def squares_of_features(problem: Problem, parts: Iterable[tuple[Rows, np.ndarray]], active: np.ndarray) -> np.ndarray:
+    """Sum of the squares of every active feature over the rows of all blocks, and the number of rows.
+
+    Returns
+    -------
+    ndarray of shape (a + 1,), float64
+    """
+    layout, frame = problem.layout, problem.frame
+    position = np.full(layout.size, -1, np.int32)
+    position[active] = np.arange(len(active))
+    sums, dense = np.zeros(len(active) + 1), np.zeros(layout.dense)
+    scratch = np.zeros((256, layout.codes + layout.crosses.count), np.int32)
+    for rows, _ in parts:
+        if layout.size > layout.dense:
+            add_squares(rows, frame, position, sums[:-1], scratch)
+        for start in range(0, rows.label.size, _ROWS):
+            some = rows.dense[start : start + _ROWS]
+            some = (some - frame.center) * frame.scale if frame.scale.size else some
+            dense += np.einsum("ij,ij->j", some, some)
+        sums[-1] += rows.label.size
+    wanted = active[active < layout.dense]
+    sums[position[wanted]] = dense[wanted]
+    return sums
 
 
 def _indices(problem: Problem, rows: Rows) -> Iterator[np.ndarray]:

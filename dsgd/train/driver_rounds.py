@@ -9,11 +9,11 @@ from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
 from ..optim.schedules import stretched
 from . import place
+from .auto import solve_by_rounds
 from .batches import steps_of_epoch
 from .beginning import begin_regression
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
-from .newton import solve_few
 from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
 from .stores import initial_params, pack_result
@@ -46,7 +46,10 @@ def _train(field: EngineField, config: FitConfig, progress: Progress, params, st
     problem, rule = field.problem, config.optimizer
     if rule == "auto":
         rule = "adagrad"
-        solved = solve_few(field, config, config.n_workers, progress, params, state, fresh)
+        solved = solve_by_rounds(
+            field, config, config.n_workers, progress, params, state, fresh,
+            regression=field.plan.classes is None, watched=field.held_out,
+        )  # fmt: skip
         if solved is not None:
             return solved
     scale = begin_regression(field, params, fresh) if field.plan.classes is None else 1.0

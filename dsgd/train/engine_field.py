@@ -24,6 +24,8 @@ _GATHERED = 32 << 20
 class EngineField:
     """The field of a driver: sums by the engine's tree-aggregate."""
 
+    leads = True
+
     def __init__(self, engine: Any, tasks: list[FitTask]):
         self._engine, self.tasks = engine, tasks
         self.fit = secrets.token_hex(8)
@@ -33,7 +35,7 @@ class EngineField:
         merged = Statistics.from_bytes(self._statistics)
         self.plan: Plan = make_plan(config, first.dataset, merged, first.classes, seen=first.seen)
         self.problem = self.plan.problem
-        self._held_out = config.early_stopping or tasks[0].validation is not None
+        self.held_out = config.early_stopping or tasks[0].validation is not None
         self._used: np.ndarray | None = None  # positions of the parameters that some row uses, once they are known
 
     def ask(self, work: str, combine: str = ADD, **arguments: Any) -> bytes:
@@ -56,7 +58,7 @@ class EngineField:
 
     def validation(self, params: np.ndarray) -> float | None:
         """Mean loss of the validation rows."""
-        if not self._held_out:
+        if not self.held_out:
             return None
         loss, weight = self.sums("validation", params=params)
         return float(loss / weight) if weight > 0 else None
@@ -82,6 +84,11 @@ class EngineField:
     def totals(self) -> np.ndarray:
         """Sums over the targets of the training rows."""
         return self.sums("totals")
+
+    def squares(self, active: np.ndarray) -> np.ndarray:
+        """Mean squares of the active features."""
+        sums = self.sums("squares", active=active)
+        return sums[:-1] / max(sums[-1], 1.0)
 
     def agree(self, vector: np.ndarray) -> None:
         """There is one driver, which agrees with itself."""

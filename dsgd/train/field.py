@@ -10,7 +10,7 @@ import numpy as np
 
 from ..collectives.base import Collective
 from ..data.layout import Layout
-from ..objective.active import used_weights
+from ..objective.active import squares_of_features, used_weights
 from ..objective.curvature import Sample, SampleSums, plan_sample
 from ..objective.moments import RowCurvature, largest_squares, sums_of_squares
 from ..objective.passes import Partial, Pass
@@ -46,9 +46,13 @@ class SampleField(Protocol):
 
 
 class Field(Protocol):
-    """Sums over the rows of all ranks."""
+    """Sums over the rows of all ranks.
+
+    ``leads`` says whether others agree with what is said here, not the other way round.
+    """
 
     problem: Problem
+    leads: bool
 
     def gradient(self, params: np.ndarray, width: float = 0.0) -> Partial:
         """Gradient and loss of the training rows; the loss's kinks rounded off within ``width``."""
@@ -66,6 +70,10 @@ class Field(Protocol):
         """Sums over the targets of the training rows; see :func:`dsgd.objective.start.totals`."""
         ...
 
+    def squares(self, active: np.ndarray) -> np.ndarray:
+        """Mean squares of the active features over all rows; shape (a,)."""
+        ...
+
     def agree(self, vector: np.ndarray) -> None:
         """Give all ranks the vector of rank 0, in place: what they decide by must not differ by a rounding."""
         ...
@@ -81,6 +89,7 @@ class GangField:
     def __init__(self, share: Share, work: Pass, collective: Collective, seed: int):
         self.problem = share.problem
         self.share, self.work, self.collective, self.seed = share, work, collective, seed
+        self.leads = collective.rank == 0
 
     def gradient(self, params: np.ndarray, width: float = 0.0) -> Partial:
         """Gradient and loss of the training rows."""
@@ -117,6 +126,12 @@ class GangField:
         sums = totals_of_rows(self.share.training(), self.share.run)
         self.collective.allreduce(sums)
         return sums
+
+    def squares(self, active: np.ndarray) -> np.ndarray:
+        """Mean squares of the active features."""
+        sums = squares_of_features(self.problem, self.share.training(), active)
+        self.collective.allreduce(sums)
+        return sums[:-1] / max(sums[-1], 1.0)
 
     def agree(self, vector: np.ndarray) -> None:
         """Give all ranks the vector of rank 0."""

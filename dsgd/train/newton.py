@@ -12,17 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..objective.problem import Problem
 from ..objective.start import null_intercept
-from .beginning import active_weights
-from .config import FitConfig
 from .progress import Progress
 from .quadratic import QuadraticModel, Quadratics
-from .recipe import leave_steps
 from .sample_solver import SampleSolver, lowered_floor
 
-# Parameters beyond which the matrix of curvature costs more than it brings.
-MOST_PARAMETERS = 1024
 _HALVINGS = 12
 # A fall is expected to be followed by others that add up to at most nine times as much.
 _SLOWEST = 0.9
@@ -36,38 +30,6 @@ _KINKED_CONTRACTION = 0.5
 _SAFE_FALL = 0.05
 # A fall that is a smaller part of the objective drowns in the rounding of its sums.
 _ROUNDING_FALL = 1e-6
-
-
-def most_weights(config: FitConfig, problem: Problem, ranks: int) -> int:
-    """Weights in use up to which optimizer="auto" is this recipe; 0 where it is not.
-
-    Whoever says how to step (``eta0``, ``batch_size``, ``learning_rate``, ``warmup_steps``, ``average``) is given steps; so is
-    who says how ranks share them, where there are several or an engine's epochs.
-    """
-    mode = config.mode
-    steps = config.eta0 != "auto" or config.batch_size != "auto" or config.learning_rate != "constant"
-    steps = steps or config.warmup_steps > 0 or bool(config.average)
-    alone = ranks == 1 and mode.topology != "engine"
-    exact = mode.compression == "none" and mode.local_steps == 1
-    return MOST_PARAMETERS // problem.outputs - 1 if (alone or exact) and not steps else 0
-
-
-def solve_few(
-    field: Any,
-    config: FitConfig,
-    ranks: int,
-    progress: Progress,
-    params: np.ndarray,
-    state: dict[str, Any],
-    fresh: bool,
-) -> np.ndarray | None:
-    """Train by this recipe what optimizer="auto" is it for; None for all else, with ``state`` as it was."""
-    active = active_weights(field, params, most_weights(config, field.problem, ranks))
-    if active is None:
-        return None
-    params = Newton(field, active, progress, fresh).run(params)
-    leave_steps(state, len(progress.history))
-    return params
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 from ..collectives import SingleProcess
 from ..data.arrays import unpack
 from ..data.statistics import Statistics, merge
-from ..objective.active import used_weights
+from ..objective.active import squares_of_features, used_weights
 from ..objective.curvature import Sample, SamplePlan
 from ..objective.passes import Partial, Pass
 from ..objective.problem import Problem
@@ -161,6 +161,10 @@ class ShareOnWorker:
     def entries(self) -> bytes:
         """Sparse values and rows."""
         return np.array([count_values(self.share), self._stores[0].rows], np.float64).tobytes()
+
+    def squares(self, active: np.ndarray) -> bytes:
+        """Sums of squares of the active features, and rows."""
+        return squares_of_features(self.share.problem, self.share.training(), active).tobytes()
 
     def totals(self) -> bytes:
         """Sums over the targets."""

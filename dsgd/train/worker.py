@@ -19,10 +19,10 @@ from ..objective.problem import RUN_ROWS, Problem
 from ..objective.share import Share, longest_run
 from ..objective.start import null_intercept
 from . import place
+from .auto import solve_by_rounds
 from .beginning import active_weights, begin_regression
 from .engine import RankContext
 from .field import GangField
-from .newton import solve_few
 from .plan import make_plan
 from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
@@ -172,7 +172,10 @@ class Rank:
         rule, fresh = self.config.optimizer, self.initial is None
         if rule == "auto":
             rule = "adagrad"
-            solved = solve_few(self.field, self.config, self.collective.size, self.progress, params, state, fresh)
+            solved = solve_by_rounds(
+                self.field, self.config, self.collective.size, self.progress, params, state, fresh,
+                regression=self.plan.classes is None, watched=self.share.held_out,
+            )  # fmt: skip
             if solved is not None:
                 return solved
             self._watch()
