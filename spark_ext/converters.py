@@ -7,6 +7,20 @@ from pyspark.ml.param import TypeConverters
 from dsgd.fitted import LinearModel
 
 
+def text(value: Any) -> str:
+    """Let text through; Spark 3.5's own converter fails beside numpy 2 for what is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"Could not convert {value!r} of {type(value).__name__} to text")
+    return str(value)
+
+
+def texts(value: Any) -> list[str]:
+    """Convert to a list of text."""
+    if isinstance(value, str):
+        raise TypeError(f"Expected a list of text, such as [{value!r}], not {value!r}")
+    return [text(one) for one in TypeConverters.toList(value)]
+
+
 def number_or_auto(value: Any) -> float | str:
     """Convert to a float, or let "auto" through."""
     return "auto" if value == "auto" else TypeConverters.toFloat(value)
@@ -29,14 +43,14 @@ def boolean_or_integer(value: Any) -> bool | int:
 
 def name_or_names(value: Any) -> str | list[str]:
     """Let a column's name through, convert everything else to a list of names."""
-    return value if isinstance(value, str) else TypeConverters.toListString(value)
+    return value if isinstance(value, str) else texts(value)
 
 
 def crosses(value: Any) -> list[list[str]]:
     """Convert to a list of lists of column names."""
     if isinstance(value, str) or any(isinstance(names, str) for names in value):
         raise TypeError(f"Expected lists of column names, such as [['a', 'b']], not {value!r}")
-    return [TypeConverters.toListString(list(names)) for names in value]
+    return [texts(list(names)) for names in value]
 
 
 def positive_but_one(value: Any) -> list[float]:

@@ -20,7 +20,7 @@ from pyspark.ml.param.shared import (
     HasValidationIndicatorCol,
 )
 
-from .converters import boolean_or_integer, crosses, fitted_model, integer_or_auto, number_or_auto
+from .converters import boolean_or_integer, crosses, fitted_model, integer_or_auto, number_or_auto, text, texts
 from .params import ColumnParams, make_param
 
 
@@ -30,7 +30,7 @@ class DataParams(ColumnParams, HasValidationIndicatorCol):
     categoricalCols = make_param(
         "categoricalCols",
         "Columns of featuresCol to take for categories, besides those of text.",
-        TypeConverters.toListString,
+        texts,
     )
     interactions = make_param(
         "interactions",
@@ -43,12 +43,12 @@ class DataParams(ColumnParams, HasValidationIndicatorCol):
     missing = make_param(
         "missing",
         "What a missing number is: an error ('raise'), or the column's mean ('mean').",
-        TypeConverters.toString,
+        text,
     )
     validationIndicatorCol = make_param(
         "validationIndicatorCol",
         "A boolean column that is true for the rows to validate on with earlyStopping, instead of validationFraction.",
-        TypeConverters.toString,
+        text,
     )
     initialModel = make_param(
         "initialModel",
@@ -67,7 +67,7 @@ class ObjectiveParams(
 ):
     """What is minimised, and when that is done."""
 
-    loss = make_param("loss", "The loss to minimise, one of those that the class names.", TypeConverters.toString)
+    loss = make_param("loss", "The loss to minimise, one of those that the class names.", text)
     regParam = make_param(
         "regParam",
         "Strength of the penalty, >= 0; or 'auto', which is 1 / (sum of weights). 0 is no penalty.",
@@ -120,7 +120,7 @@ class OptimizerParams(ColumnParams, HasStepSize, HasSeed):
         "optimizer",
         "The rule of the steps: 'auto', which chooses by the data, 'svrg', 'sgd', 'momentum', 'nesterov', 'adagrad', 'rmsprop',"
         " 'adam', 'adamw' or 'ftrl'.",
-        TypeConverters.toString,
+        text,
     )
     batchSize = make_param(
         "batchSize",
@@ -133,7 +133,7 @@ class OptimizerParams(ColumnParams, HasStepSize, HasSeed):
     learningRate = make_param(
         "learningRate",
         "Schedule of the learning rate: 'constant', 'invscaling', 'optimal', 'adaptive' or 'cosine'.",
-        TypeConverters.toString,
+        text,
     )
     powerT = make_param("powerT", "Exponent of learningRate='invscaling', >= 0.", TypeConverters.toFloat)
     averaging = make_param(
@@ -141,7 +141,7 @@ class OptimizerParams(ColumnParams, HasStepSize, HasSeed):
         "Whether to average the iterates; a number is the rows after which that begins.",
         boolean_or_integer,
     )
-    dtype = make_param("dtype", "Of weights and rows: 'float32' or 'float64'.", TypeConverters.toString)
+    dtype = make_param("dtype", "Of weights and rows: 'float32' or 'float64'.", text)
     seed = make_param(
         "seed", "The same seed, data and number of ranks give the same weights; >= 0.", TypeConverters.toInt
     )

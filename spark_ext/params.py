@@ -15,7 +15,7 @@ from pyspark.ml.param.shared import HasThreshold, HasWeightCol
 from dsgd.errors import ConfigError
 
 from .accessors import Accessors
-from .converters import name_or_names, positive_but_one
+from .converters import name_or_names, positive_but_one, text
 
 # How far a threshold and thresholds may be apart, as in Spark ML.
 _SAME_THRESHOLD = 1e-5
@@ -37,23 +37,23 @@ class ColumnParams(Accessors, _PredictorParams, HasWeightCol):
     labelCol = make_param(
         "labelCol",
         "The column of labels: numbers, and booleans or strings as well for a classifier.",
-        TypeConverters.toString,
+        text,
     )
     weightCol = make_param(
         "weightCol",
         "The column of row weights, numbers >= 0. All rows weigh 1 if it is not set.",
-        TypeConverters.toString,
+        text,
     )
     offsetCol = make_param(
         "offsetCol",
         "A column of numbers that are added to the score, such as the logarithm of an exposure. Nothing is added if it is"
         " not set.",
-        TypeConverters.toString,
+        text,
     )
     predictionCol = make_param(
         "predictionCol",
         "The column of predictions that a model adds. An empty name adds none.",
-        TypeConverters.toString,
+        text,
     )
 
     def __init__(self, *args: Any):
@@ -98,12 +98,12 @@ class ProbabilityParams(Accessors, _ProbabilisticClassifierParams, HasThreshold)
         "probabilityCol",
         "The column of the classes' probabilities that a model adds, a vector; losses without probabilities have none. An"
         " empty name adds none.",
-        TypeConverters.toString,
+        text,
     )
     rawPredictionCol = make_param(
         "rawPredictionCol",
         "The column of the classes' scores that a model adds, a vector. An empty name adds none.",
-        TypeConverters.toString,
+        text,
     )
     threshold = make_param(
         "threshold",

@@ -9,7 +9,7 @@ from pyspark.ml.param.shared import HasAggregationDepth
 from dsgd.errors import ConfigError
 from dsgd.train.modes import Sync
 
-from .converters import integer_or_epoch
+from .converters import integer_or_epoch, text
 from .fit_params import DataParams, ObjectiveParams, OptimizerParams
 from .names import CORE_LOSSES, CORE_NAMES
 from .params import ColumnParams, ProbabilityParams, make_param
@@ -18,11 +18,11 @@ from .params import ColumnParams, ProbabilityParams, make_param
 class RunParams(ColumnParams, HasAggregationDepth):
     """How the work is spread, and what a worker may use."""
 
-    mode = make_param("mode", "How the work is spread over ranks: 'sync'.", TypeConverters.toString)
+    mode = make_param("mode", "How the work is spread over ranks: 'sync'.", text)
     topology = make_param(
         "topology",
         "Who adds gradients up: the ranks in a 'ring' or a 'tree', or Spark in a job a round ('engine').",
-        TypeConverters.toString,
+        text,
     )
     aggregationDepth = make_param(
         "aggregationDepth", "Levels of Spark's tree-aggregate with topology='engine', >= 1.", TypeConverters.toInt
@@ -32,9 +32,7 @@ class RunParams(ColumnParams, HasAggregationDepth):
         "Steps of a rank between two averagings of the weights, >= 1; or 'epoch', which is model averaging.",
         integer_or_epoch,
     )
-    compression = make_param(
-        "compression", "Of what ranks send each other: 'none', 'fp16', 'int8' or 'topk'.", TypeConverters.toString
-    )
+    compression = make_param("compression", "Of what ranks send each other: 'none', 'fp16', 'int8' or 'topk'.", text)
     numWorkers = make_param("numWorkers", "Ranks, each a task; 0 is all slots of the session.", TypeConverters.toInt)
     threadsPerWorker = make_param("threadsPerWorker", "Threads that a rank may use, >= 1.", TypeConverters.toInt)
     cacheBytes = make_param(
@@ -58,7 +56,7 @@ class RunParams(ColumnParams, HasAggregationDepth):
     interface = make_param(
         "interface",
         "Network interface, by name or address, at which ranks listen. That by which Spark knows their host if it is not set.",
-        TypeConverters.toString,
+        text,
     )
     deadline = make_param(
         "deadline", "Seconds without a sign of life after which a rank counts as lost, > 0.", TypeConverters.toFloat
@@ -108,7 +106,7 @@ class ClassifierParams(FitParams, ProbabilityParams):
         "family",
         "Of the classes: 'auto', 'binomial', 'multinomial' or 'ovr'. 'auto' is 'binomial' for two classes, and for more"
         " 'multinomial' with loss='log_loss' and 'ovr' with the others.",
-        TypeConverters.toString,
+        text,
     )
 
     def __init__(self, *args: Any):
