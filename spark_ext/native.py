@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from pyspark.ml.linalg import DenseMatrix, Vectors, VectorUDT
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from dsgd.errors import ConfigError
@@ -17,6 +17,7 @@ from dsgd.fitted import LinearModel
 
 from .attributes import indexed, output_metadata
 from .columns import feature_columns
+from .vector_checks import of_finite, of_size
 
 # By loss and outputs; regressions whose prediction is the score itself.
 _CLASSIFIERS = {
@@ -191,28 +192,11 @@ def add_natively(model: Any, frame: DataFrame, outputs: dict[str, str | None]) -
     made = {parameter: f"__dsgd_{parameter}__" for parameter in outputs if native.hasParam(parameter)}
     native._set(featuresCol=_CHECKED, **made)
     size = model.numFeatures
-    result = native.transform(frame.withColumn(_CHECKED, _of_size(name, F.col(f"`{name}`"), size)))
+    result = native.transform(frame.withColumn(_CHECKED, of_size(name, F.col(f"`{name}`"), size)))
     first = made.get("rawPredictionCol")
     value = F.unwrap_udt(F.col(first))["values"][0] if first else F.col(made["predictionCol"])
     for parameter, column in outputs.items():
         if column and parameter in made:
-            found = _finite(name, value, F.col(made[parameter]))
+            found = of_finite(name, value, F.col(made[parameter]))
             result = result.withColumn(column, found.alias(column, metadata=output_metadata(model.core, parameter)))
     return result.drop(_CHECKED, *made.values())
-
-
-def _of_size(name: str, column: Column, size: int) -> Column:
-    """The vectors, or an error for one that is missing or of another size."""
-    parts = F.unwrap_udt(column)
-    found = F.coalesce(parts["size"], F.size(parts["values"]))  # a dense vector does not say its size
-    wrong = F.concat(
-        F.lit(f"column '{name}' has a vector of size "), found.cast("string"), F.lit(f"; {size} was expected")
-    )
-    missing = F.lit(f"column '{name}' has a row without a vector; every row needs one: filter such rows out")
-    return F.when(column.isNull(), F.raise_error(missing)).when(found != size, F.raise_error(wrong)).otherwise(column)
-
-
-def _finite(name: str, score: Column, column: Column) -> Column:
-    """A column of the result, or an error when the score is not finite: then a feature is not, for no coefficient is."""
-    wrong = F.lit(f"column '{name}' has a vector with NaN or infinity; filter such rows out, or impute them before")
-    return F.when(F.isnan(score - score), F.raise_error(wrong)).otherwise(column)

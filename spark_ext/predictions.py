@@ -27,6 +27,7 @@ from dsgd.metrics import Metrics
 from .attributes import output_metadata
 from .columns import feature_columns, plain, plain_column
 from .thresholds import Decision
+from .vector_checks import of_size
 
 _RESULT = "__dsgd__"
 _TYPES: dict[str, DataType] = {"U": StringType(), "b": BooleanType()}
@@ -82,9 +83,10 @@ def renamed(model: LinearModel, names: list[str]) -> dict[str, str]:
 
 def _taken(model: LinearModel, frame: DataFrame, names: dict[str, str], name: str) -> Column:
     """A column as Python gets it: dense vectors as arrays, which are several times faster than structs."""
-    dense = {vector.name for vector in model.spec.dense_vectors}
-    if isinstance(frame.schema[name].dataType, VectorUDT) and names.get(name, name) in dense:
-        return vector_to_array(F.col(f"`{name}`"), model.coef.dtype.name).alias(name)
+    dense = {vector.name: vector.width for vector in model.spec.dense_vectors}
+    size = dense.get(names.get(name, name))
+    if size is not None and isinstance(frame.schema[name].dataType, VectorUDT):
+        return vector_to_array(of_size(name, F.col(f"`{name}`"), size), model.coef.dtype.name).alias(name)
     return plain_column(frame, name)
 
 
