@@ -1,5 +1,7 @@
 """Saved as Spark saves its own: estimators, models, Pipelines of them, on any filesystem that Spark knows."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,8 @@ import dsgd
 import spark_ext
 from dsgd import CheckpointError, ConfigError
 from spark_ext import storage
+
+from . import save_pipelines
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +122,14 @@ def test_a_model_of_another_package_has_no_parameters_of_spark(fitted, rows, tmp
 def test_a_scheme_that_nobody_knows_is_refused(fitted):
     with pytest.raises(ConfigError, match="no filesystem for 'nowhere://"):
         fitted.stages[1].save("nowhere://a/model")
+
+
+@pytest.mark.parametrize("place", sorted(save_pipelines.SAVED.iterdir()), ids=lambda place: place.name)
+def test_what_another_version_of_spark_saved_comes_back(spark, place):
+    """Written once by ``save_pipelines.py`` under each version; read under the one that is installed."""
+    expected = save_pipelines.pipeline().getStages()[1].extractParamMap()
+    found = Pipeline.load(str(place / "pipeline")).getStages()[1].extractParamMap()
+    assert {param.name: value for param, value in found.items()} == {p.name: v for p, v in expected.items()}
+    predicted = PipelineModel.load(str(place / "fitted")).transform(save_pipelines.rows(spark))
+    told = [row.probability[1] for row in predicted.select("probability").collect()]
+    np.testing.assert_allclose(told, json.loads((place / "probabilities.json").read_text()), rtol=1e-6)
