@@ -2,29 +2,27 @@
 
 import functools
 import logging
-import pickle
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
 
+from dsgd.data.dataset import require_rows
 from dsgd.errors import ConfigError, DSGDError
 from dsgd.train import rank as ranks
-from dsgd.train import tree, versions
+from dsgd.train import tree
 from dsgd.train.rank import Failure
 
 from . import allocation, cells, feed, slots, worker
 from .kept import Kept
-from .messages import SHIP, translate
+from .messages import translate
+from .ordering import order
 from .post import Listening, post
 from .reports import nobody
 from .session import Classic, Job, Session, wrap
 
 _log = logging.getLogger(__name__)
-# Payloads above this many bytes travel as rows, not inside the function.
-_LARGE = 1 << 20
 # Seconds for tidying up to find free slots: other jobs may hold them for hours.
 _SWEEP = 10.0
 
@@ -137,9 +135,9 @@ class SparkEngine:
     ) -> list[bytes]:
         fit, tasks = uuid.uuid4().hex, len(payloads)
         with post(self._session, self._listening, on_report) as letters:
-            orders, frame = self._orders(
-                fit, function, payloads, self._tasks(tasks), deadline=deadline, mailbox=letters.mailbox
-            )
+            more = {"deadline": deadline, "mailbox": letters.mailbox}
+            beside = None if self.feed is not None else self._tasks(tasks)
+            orders, frame = order(self._session, fit, function, payloads, beside, **more)
             body, together = functools.partial(worker.run_rank, orders), tasks
             if self.feed is not None:
                 body, frame = (
@@ -155,23 +153,7 @@ class SparkEngine:
                 # A rank that was killed has not tidied up.
                 self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
                 raise
-            return ranks.results(letters.last(outcomes))
-
-    def _orders(
-        self, fit: str, function: str, payloads: Sequence[Any], frame: DataFrame, **more: Any
-    ) -> tuple[worker.Orders, DataFrame]:
-        """Pickle all payloads as one, so that what they share travels once, and choose their way to the workers."""
-        size = len(payloads)
-        pickled = pickle.dumps(list(payloads), protocol=5)
-        inside: bytes | None = pickled
-        if len(pickled) > _LARGE and (self.feed is None or self._kept is not None):
-            parts = [(part, bytearray(cell)) for part, cell in enumerate(cells.cut(pickled, cells.SHIPPED_CELL))]
-            rows = F.broadcast(self._session.spark.createDataFrame(parts, "payload_part int, payload binary"))
-            # A share's first row has them beside it; in a frame of one row a share, that is every row.
-            frame = frame.join(rows, F.col("part") == 0, "left") if "part" in frame.columns else frame.crossJoin(rows)
-            inside = None
-        orders = worker.Orders(fit, size, function, inside, versions.installed(), SHIP, **more)
-        return orders, frame
+            return ranks.results(letters.last(_of_rows(outcomes)))
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int | None = None) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
@@ -195,12 +177,12 @@ class SparkEngine:
         """One job of the aggregate."""
         shape, fan = tree.levels(len(payloads), depth), tree.fan_in(len(payloads), depth)
         fed = None if self._kept is None else self._kept.name
-        orders, frame = self._orders(self._name, function, payloads, frame, fan=fan, feed=fed)
+        orders, frame = order(self._session, self._name, function, payloads, frame, fan=fan, feed=fed)
         level = frame.mapInArrow(functools.partial(worker.run_leaf, orders), cells.SPARK)
         for groups in shape[:-1]:
             met = level.repartition(len(groups), "group")
             level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
-        outcomes = cells.decode(self._collect(level, Job(self._round_title(payloads))))
+        outcomes = _of_rows(cells.decode(self._collect(level, Job(self._round_title(payloads)))))
         return ranks.fold(combine, list(outcomes.values()))
 
     def _round_title(self, payloads: Sequence[Any]) -> str:
@@ -258,3 +240,9 @@ class SparkEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _of_rows(outcomes: dict[tuple[int, int], bytes | Failure]) -> dict[tuple[int, int], bytes | Failure]:
+    """The outcomes; DataError when there are none, because Spark runs no tasks over a DataFrame that it knows to be empty."""
+    require_rows(len(outcomes), "the DataFrame")
+    return outcomes

@@ -38,6 +38,7 @@ def main(remote, path, model_path):
     piped.save(model_path + "-piped")
     piped = PipelineModel.load(model_path + "-piped")
     predicted = piped.transform(frame).select("prediction").toPandas()["prediction"].to_numpy()
+    rounds = spark_ext.SGDClassifier(featuresCol=COLUMNS, hashBits=6, numWorkers=2, topology="engine").fit(frame)
     with SparkEngine(spark) as engine:
         slots = engine.slots()
         try:
@@ -52,6 +53,8 @@ def main(remote, path, model_path):
             for topology in ("ring", "engine")
         },
         "accuracy": float(np.mean(predicted == rows["label"])),
+        "rounds": rounds.evaluate(frame)["accuracy"],
+        "reports": engine.reports,
         "measured": fitted.evaluate(frame)["accuracy"],
         "slots": slots,
         "refused": refused,

@@ -98,5 +98,7 @@ def test_a_client_without_java_trains_the_same_models(remote, tmp_path):
     assert re.search(r"1 to 2 tasks at the same time, not 3", told["refused"])
     assert told["accuracy"] == pytest.approx(told["measured"], abs=0.01)
     assert told["accuracy"] > 0.75
+    assert told["rounds"] == pytest.approx(told["measured"], abs=0.01)
+    assert told["reports"] is False
     loaded = dsgd.load(tmp_path / "model")
     assert (loaded.predict(rows[["a", "b", "city"]]) == rows["label"]).mean() == pytest.approx(told["measured"])

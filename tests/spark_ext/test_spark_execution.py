@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -343,7 +344,9 @@ def test_cross_validation_in_parallel_takes_turns(people):
 @pytest.mark.timeout(200)
 def test_cores_of_a_task_are_threads_and_sparks_interface_names_the_rounds(spark, tmp_path):
     script = Path(__file__).with_name("settings_client.py")
-    done = subprocess.run([sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, timeout=180)
+    here = os.environ | {"PYTHONPATH": str(Path(spark_ext.__file__).parents[1])}
+    words = [sys.executable, str(script), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180, env=here)
     assert done.returncode == 0, done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["slots"] == 2
