@@ -87,7 +87,8 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
     mode : {"sync"}, default="sync"
         How the work is spread over ranks.
     topology : {"ring", "tree", "engine"}, default="ring"
-        Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine", for ``fitParquet``).
+        Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine"), which needs
+        no gang.
     aggregationDepth : int, default=2
         Levels of Spark's tree-aggregate with ``topology="engine"``.
     localSteps : int or "epoch", default=1

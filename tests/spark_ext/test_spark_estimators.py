@@ -122,8 +122,6 @@ def test_nothing_is_left_of_a_feed(people):
 
 
 def test_what_a_data_frame_cannot_do(people):
-    with pytest.raises(ConfigError, match="fitParquet"):
-        spark_ext.SGDClassifier(topology="engine").fit(people)
     with pytest.raises(DataError, match="no column 'nope'"):
         spark_ext.SGDClassifier(labelCol="nope").fit(people)
     with pytest.raises(DataError, match="no column 'features'"):
