@@ -90,5 +90,7 @@ def decision_for(core: LinearModel, threshold: float | None, thresholds: list[fl
     if threshold is None:
         return Decision()
     if classes != 2:
-        raise ConfigError(f"threshold is for two classes, and the model has {classes}; use thresholds, one for each class")
+        raise ConfigError(
+            f"threshold is for two classes, and the model has {classes}; use thresholds, one for each class"
+        )
     return Decision(threshold=threshold)

@@ -39,6 +39,12 @@ def main(remote, path, model_path):
     piped = PipelineModel.load(model_path + "-piped")
     predicted = piped.transform(frame).select("prediction").toPandas()["prediction"].to_numpy()
     rounds = spark_ext.SGDClassifier(featuresCol=COLUMNS, hashBits=6, numWorkers=2, topology="engine").fit(frame)
+    summary = fitted.evaluate(frame)
+    try:
+        fitted.toSparkML()
+        twin = ""
+    except ConfigError as error:
+        twin = str(error)
     with SparkEngine(spark) as engine:
         slots = engine.slots()
         try:
@@ -55,7 +61,10 @@ def main(remote, path, model_path):
         "accuracy": float(np.mean(predicted == rows["label"])),
         "rounds": rounds.evaluate(frame)["accuracy"],
         "reports": engine.reports,
-        "measured": fitted.evaluate(frame)["accuracy"],
+        "measured": summary["accuracy"],
+        "summary": [summary.accuracy, summary.areaUnderROC, summary["auc"]],
+        "explained": fitted.explainTransform(frame),
+        "twin": twin,
         "slots": slots,
         "refused": refused,
     }

@@ -100,5 +100,8 @@ def test_a_client_without_java_trains_the_same_models(remote, tmp_path):
     assert told["accuracy"] > 0.75
     assert told["rounds"] == pytest.approx(told["measured"], abs=0.01)
     assert told["reports"] is False
+    assert told["summary"] == pytest.approx([told["measured"], told["summary"][2], told["summary"][2]], abs=1e-3)
+    assert told["explained"].startswith("python")
+    assert "needs a classic SparkSession" in told["twin"]
     loaded = dsgd.load(tmp_path / "model")
     assert (loaded.predict(rows[["a", "b", "city"]]) == rows["label"]).mean() == pytest.approx(told["measured"])

@@ -6,7 +6,6 @@ import pytest
 
 pytest.importorskip("pyspark")
 
-from pyspark.errors import PySparkException
 from pyspark.ml.classification import LinearSVCModel, LogisticRegression, LogisticRegressionModel
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -183,7 +182,7 @@ def test_rows_that_cannot_be_predicted_end_the_query(spark, value, message):
     one = spark.createDataFrame([(value,)], StructType([StructField("features", VectorUDT())]))
     model = classifier("binary")
     for predicted in (model.transform(one), by_python(model, one)):
-        with pytest.raises(PySparkException, match=message):
+        with pytest.raises(Exception, match=message):  # whose class depends on the version of Spark
             predicted.select("prediction").collect()
 
 
