@@ -1,6 +1,7 @@
 """A gang that loses an executor or a rank is submitted again: a few times, for a limited time, and never for a mistake.
 
-The fit begins again from the beginning; its data are read again, and its weights are those that it would have had.
+The fit begins again from the beginning, and its data are read again. From Parquet its weights are those that it would have
+had; in which order Spark brings a DataFrame's rows may differ from one time to the next.
 """
 
 import logging

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
+from dsgd import read_parquet
 from dsgd.errors import WorkerLost
 from dsgd.train import selftest
 from spark_ext.engine import SparkEngine
@@ -125,15 +126,22 @@ def told_by(action, pattern="", then=None):
         log.setLevel(logging.NOTSET)
 
 
-def fit_that_loses_an_executor(spark, engine):
-    """The same fit left alone and disturbed: whether the weights are alike, and what was said."""
-    frame = spark.createDataFrame(table())
+def fit_that_loses_an_executor(spark, engine, path=None):
+    """The same fit left alone and disturbed, on a file or a DataFrame: how far the weights are apart, and what was said."""
+    if path is not None:
+        table().to_parquet(path, row_group_size=100)
     learner = estimator(optimizer="sgd", learningRate="invscaling", maxIter=400, tol=0.0, nIterNoChange=400)
     victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
-    alone = learner.fit(frame)
-    model, lines = told_by(lambda: learner.fit(frame), "epoch 20,", lambda: kill_executor(victim))
+
+    def fit():
+        if path is not None:
+            return learner.fitParquet(read_parquet(path, label="label"))
+        return learner.fit(spark.createDataFrame(table()))
+
+    alone = fit()
+    model, lines = told_by(fit, "epoch 20,", lambda: kill_executor(victim))
     return {
-        "same": bool(np.array_equal(model.core.coef, alone.core.coef)),
+        "apart": float(np.abs(model.core.coef - alone.core.coef).max()),
         "warned": [line for line in lines if line.startswith("WARNING")],
         "begun": sum("epoch 1," in line for line in lines),
     }
@@ -169,7 +177,8 @@ def main(master, directory):
             victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
             told["executor"] = stand(engine, directory, "executor", lambda: kill_executor(victim))
             told["after_executor"] = len(selftest.check(engine, 2, deadline=90.0))
-            told["fit"] = fit_that_loses_an_executor(spark, engine)
+            path = str(Path(directory, "rows.parquet")) if master.startswith("spark:") else None
+            told["fit"] = fit_that_loses_an_executor(spark, engine, path)
             told["coefficients"] = list(estimator().fit(spark.createDataFrame(table())).coefficients)
             told["left"] = [path for path in told["scratch"] if os.path.exists(path)]
     finally:
