@@ -14,16 +14,24 @@ from ..objective.curvature import SampleSums
 from ..objective.problem import Problem
 from .field import SampleField
 
+# Times the rounding of the dtype: the part of the largest slope so far, and the curvature in units of each parameter's own, that
+# mean nothing; and times that curvature, how flat a model is looked at closely. Below the last no curvature is any.
+_SLOPE_ROUNDING, _CURVATURE_ROUNDING, _SUSPECT, _NONE = 64.0, 4.0, 16.0, 1e-16
+
 
 @dataclass
 class QuadraticModel:
-    """The quadratic model of the objective at a point, in the active parameters."""
+    """The quadratic model of the objective at a point, in the active parameters.
+
+    ``rounding`` is the slope and the curvature that mean nothing, in units of each parameter's own curvature.
+    """
 
     value: float
     slope: np.ndarray
     matrix: np.ndarray
     weights: np.ndarray
     l1: np.ndarray
+    rounding: tuple[float, float] = (0.0, 0.0)
 
     def step(self) -> tuple[np.ndarray, float]:
         """The step to the model's minimum, and by how much the objective should fall."""
@@ -32,22 +40,34 @@ class QuadraticModel:
             change = np.abs(self.weights + step) - np.abs(self.weights)
             fall = -(self.slope @ step + 0.5 * step @ self.matrix @ step + self.l1 @ change)
             return step, float(fall)
-        step = -_solve(self.matrix, self.slope)
+        step = -_solve(self.matrix, self.slope, self.rounding)
         return step, float(-0.5 * self.slope @ step)
 
 
-def _solve(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def _solve(matrix: np.ndarray, vector: np.ndarray, rounding: tuple[float, float]) -> np.ndarray:
     """Solve a symmetric system that may be singular where the data says nothing."""
-    diagonal = np.diagonal(matrix)
-    ridge = 1e-12 * max(float(diagonal.max(initial=0.0)), 1e-30)
-    scale = 1.0 / np.sqrt(np.maximum(diagonal, ridge))
+    scale = _unit_curvature(matrix)
     scaled = matrix * scale[:, None] * scale
-    scaled[np.diag_indices_from(scaled)] += 1e-10
+    slope, curvature = rounding
     try:
-        factor = scipy.linalg.cho_factor(scaled, check_finite=False)
-        return scale * scipy.linalg.cho_solve(factor, scale * vector, check_finite=False)
+        factor, lower = scipy.linalg.cho_factor(scaled, check_finite=False)
+        if np.square(np.diagonal(factor)).min(initial=np.inf) > _SUSPECT * max(curvature, _NONE):
+            return scale * scipy.linalg.cho_solve((factor, lower), scale * vector, check_finite=False)
     except scipy.linalg.LinAlgError:
-        return scale * scipy.linalg.lstsq(scaled, scale * vector, check_finite=False)[0]
+        pass  # Singular by more than rounding: as below.
+    # Columns that add up to another have directions in which nothing changes. What slope there is along them is rounding, and
+    # divided by a curvature of about nothing it would carry the weights far away.
+    values, directions = scipy.linalg.eigh(scaled, check_finite=False)
+    slopes = directions.T @ (scale * vector)
+    steep = (values > max(curvature, _NONE)) | ((np.abs(slopes) > slope) & (values > _NONE))
+    return scale * (directions[:, steep] @ (slopes[steep] / values[steep]))
+
+
+def _unit_curvature(matrix: np.ndarray) -> np.ndarray:
+    """Units of the parameters in which each one's own curvature is 1."""
+    diagonal = np.diagonal(matrix)
+    least = 1e-12 * max(float(diagonal.max(initial=0.0)), 1e-30)
+    return 1.0 / np.sqrt(np.maximum(diagonal, least))
 
 
 class Quadratics:
@@ -71,6 +91,7 @@ class Quadratics:
         k = problem.outputs
         features = np.append(active, problem.layout.size)
         self.positions = (features[:, None] * k + np.arange(k)).ravel()
+        self._steepest = 0.0
         self._penalised = np.repeat(features < problem.layout.size, k)
         self._free = self._penalised | problem.intercept
 
@@ -90,7 +111,9 @@ class Quadratics:
         slope[fixed] = 0.0
         matrix[fixed] = matrix[:, fixed] = 0.0
         matrix[fixed, fixed] = 1.0
-        return QuadraticModel(value, slope, matrix, weights, p.l1 * self._penalised)
+        self._steepest = max(self._steepest, float(np.abs(slope * _unit_curvature(matrix)).max(initial=0.0)))
+        rounding = float(np.finfo(p.dtype).eps) * np.array([_SLOPE_ROUNDING * self._steepest, _CURVATURE_ROUNDING])
+        return QuadraticModel(value, slope, matrix, weights, p.l1 * self._penalised, tuple(rounding.tolist()))
 
     def _support_rare(self, matrix: np.ndarray) -> None:
         """Raise the curvature of weights that the sample saw too rarely to what all rows say it is about."""
