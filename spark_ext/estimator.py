@@ -76,7 +76,9 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
             config = self._configuration()
             check_frame(dataset)
             check_columns(dataset.schema, self, self._task)
-            return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks)).trained_on(dataset)
+            return self._trained(dataset.sparkSession, config, lambda ranks: self._feed(dataset, ranks)).trained_on(
+                dataset
+            )
 
     def fitParquet(self, dataset: Dataset, validation: Dataset | None = None) -> Any:  # noqa: N802
         """Train on Parquet files, which the executors read themselves.

@@ -1,7 +1,7 @@
 """The Params by which a model was fitted, kept for the record as Spark ML's models keep them: they are read, not set."""
 # ruff: noqa: N815
 
-from typing import Any
+from typing import Any, NoReturn
 
 from pyspark.ml.param import TypeConverters
 from pyspark.ml.param.shared import (
@@ -19,17 +19,28 @@ from dsgd.errors import ConfigError
 from .converters import number_or_auto
 from .params import ColumnParams, make_param
 
+_REFUSES = """Refuse: ``{name}`` says how the model was fitted.
+
+        Parameters
+        ----------
+        value
+            Of no use.
+
+        Raises
+        ------
+        ConfigError
+        """
 _RECORDED = ("loss", "maxIter", "tol", "regParam", "elasticNetParam", "fitIntercept", "standardization")
 
 
 def _refusing(name: str) -> Any:
-    def method(self: Any, value: Any) -> Any:
+    def method(self: Any, value: Any) -> NoReturn:
         raise ConfigError(
             f"{name} says how the model was fitted, and cannot be changed; set it on the estimator and fit again"
         )
 
     method.__name__ = f"set{name[:1].upper()}{name[1:]}"
-    method.__doc__ = f"Raise ConfigError: ``{name}`` is of the fit."
+    method.__doc__ = _REFUSES.format(name=name)
     return method
 
 

@@ -10,6 +10,7 @@ import pkgutil
 import re
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_what_is_public_says_what_it_takes(name):
 @pytest.mark.parametrize("name", public())
 def test_what_returns_something_says_what(name):
     value = public()[name]
-    if inspect.isclass(value) or not parameters(value) or value.__annotations__.get("return", "") is None:
+    if inspect.isclass(value) or not parameters(value) or value.__annotations__.get("return", "") in (None, NoReturn):
         return
     text = inspect.getdoc(value)
     says = section(value, "Returns") or text.startswith(("Return ", "Give ")) or REFERENCE.search(text)
