@@ -16,7 +16,7 @@ from dsgd.estimators import History
 from dsgd.fitted import LinearModel
 
 from .attributes import check_size
-from .columns import feature_columns, plain
+from .columns import check_present, feature_columns
 from .measured import Measured
 from .native import add_natively, twin, why_python
 from .predictions import add_predictions
@@ -75,7 +75,7 @@ class SGDModel(Weights, RecordParams, Measured, Model, MLWritable, MLReadable):
 
     def _why_python(self, dataset: DataFrame) -> str | None:
         names = feature_columns(self.getOrDefault("featuresCol"))
-        plain(dataset, names)  # Says which column is missing.
+        check_present(dataset, names)
         if len(self.core.spec.columns) == len(names) == 1:
             check_size(dataset.schema, names[0], self.numFeatures)
         return why_python(self, dataset)
@@ -106,7 +106,9 @@ class SGDModel(Weights, RecordParams, Measured, Model, MLWritable, MLReadable):
         ConfigError
             When Spark ML has no such model, and on Spark Connect.
         """
-        return twin(self, SparkSession.getActiveSession())
+        native = twin(self, SparkSession.getActiveSession())
+        native._transfer_params_to_java()
+        return native
 
     @property
     def history_(self) -> History:

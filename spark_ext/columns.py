@@ -29,10 +29,16 @@ def plain(frame: DataFrame, names: Sequence[str]) -> DataFrame:
         For a column that is not there.
     """
     unique = list(dict.fromkeys(names))
-    missing = [name for name in unique if name not in frame.columns]
-    if missing:
-        raise DataError(f"the DataFrame has no column {missing[0]!r}; its columns are {frame.columns}")
+    check_present(frame, unique)
     return frame.select(*(plain_column(frame, name) for name in unique))
+
+
+def check_present(frame: DataFrame, names: Sequence[str]) -> None:
+    """Raise DataError for a column that is not there."""
+    columns = frame.columns
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise DataError(f"the DataFrame has no column {missing[0]!r}; its columns are {columns}")
 
 
 def plain_column(frame: DataFrame, name: str) -> Column:

@@ -10,7 +10,7 @@ from dsgd.data.resolve import Roles
 from dsgd.fitted import LinearModel
 
 from .attributes import element_names
-from .columns import feature_columns, plain
+from .columns import check_present, feature_columns
 from .params import ColumnParams
 from .predictions import measure
 from .summary import NoSummaryError, Summary
@@ -64,7 +64,7 @@ class Measured(ColumnParams):
         """
         if isinstance(dataset, Dataset):
             return self._summarise(None, data=dataset)
-        plain(dataset, [*feature_columns(self.getOrDefault("featuresCol")), *self._roles().names])
+        check_present(dataset, [*feature_columns(self.getOrDefault("featuresCol")), *self._roles().names])
         return self._summarise(dataset)
 
     def _roles(self) -> Roles:

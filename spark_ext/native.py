@@ -17,7 +17,7 @@ from dsgd.fitted import LinearModel
 
 from .attributes import indexed, output_metadata
 from .columns import feature_columns
-from .vector_checks import of_finite, of_size
+from .vector_checks import of_size, refusing_non_finite
 
 # By loss and outputs; regressions whose prediction is the score itself.
 _CLASSIFIERS = {
@@ -82,7 +82,7 @@ def is_classic(session: SparkSession) -> bool:
 
 
 def twin(model: Any, session: SparkSession | None) -> Any:
-    """Return Spark ML's model that predicts what this one does, with its Params.
+    """Return Spark ML's model that predicts what this one does, with its Params, which the JVM is still to be told.
 
     Parameters
     ----------
@@ -106,9 +106,7 @@ def twin(model: Any, session: SparkSession | None) -> Any:
         raise ConfigError(f"the model has no twin in Spark ML: {reason}")
     native = _built(model.core, session)
     _carry(model, native)
-    native._set(featuresCol=feature_columns(model.getOrDefault("featuresCol"))[0])
-    native._transfer_params_to_java()
-    return native
+    return native._set(featuresCol=feature_columns(model.getOrDefault("featuresCol"))[0])
 
 
 def _built(core: LinearModel, session: SparkSession) -> Any:
@@ -195,8 +193,12 @@ def add_natively(model: Any, frame: DataFrame, outputs: dict[str, str | None]) -
     result = native.transform(frame.withColumn(_CHECKED, of_size(name, F.col(f"`{name}`"), size)))
     first = made.get("rawPredictionCol")
     value = F.unwrap_udt(F.col(first))["values"][0] if first else F.col(made["predictionCol"])
-    for parameter, column in outputs.items():
-        if column and parameter in made:
-            found = of_finite(name, value, F.col(made[parameter]))
-            result = result.withColumn(column, found.alias(column, metadata=output_metadata(model.core, parameter)))
-    return result.drop(_CHECKED, *made.values())
+    refusing = refusing_non_finite(name, value)
+    found = {
+        column: refusing.otherwise(F.col(made[parameter])).alias(
+            column, metadata=output_metadata(model.core, parameter)
+        )
+        for parameter, column in outputs.items()
+        if column and parameter in made
+    }
+    return result.withColumns(found).drop(_CHECKED, *made.values())

@@ -25,7 +25,7 @@ from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
 
 from .attributes import output_metadata
-from .columns import feature_columns, plain, plain_column
+from .columns import check_present, feature_columns, plain, plain_column
 from .thresholds import Decision
 from .vector_checks import of_size
 
@@ -60,7 +60,7 @@ def add_predictions(
         How a class is chosen.
     """
     names = [*feature_columns(features), *([offset] if offset else [])]
-    plain(frame, names)  # Says which column is missing.
+    check_present(frame, names)
     columns_of = renamed(model, names)
     taken = [_taken(model, frame, columns_of, name) for name in names]
     wanted = {parameter: name for parameter, name in outputs.items() if name and _exists(model, parameter)}
@@ -72,11 +72,12 @@ def add_predictions(
         return _predict(model, table, offset, decision, list(wanted))
 
     result = frame.withColumn(_RESULT, _function(predict, schema, fields)(*taken))
+    found = {}
     for parameter, name in wanted.items():
         column = F.col(f"{_RESULT}.{parameter}")
         column = column if _OVER_ARROW or parameter == "predictionCol" else array_to_vector(column)
-        result = result.withColumn(name, column.alias(name, metadata=output_metadata(model, parameter)))
-    return result.drop(_RESULT)
+        found[name] = column.alias(name, metadata=output_metadata(model, parameter))
+    return result.withColumns(found).drop(_RESULT)
 
 
 def renamed(model: LinearModel, names: list[str]) -> dict[str, str]:

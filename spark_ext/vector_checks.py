@@ -23,16 +23,14 @@ def of_size(name: str, column: Column, size: int) -> Column:
     return F.when(column.isNull(), F.raise_error(missing)).when(found != size, F.raise_error(wrong)).otherwise(column)
 
 
-def of_finite(name: str, score: Column, column: Column) -> Column:
-    """Return a result, or an error when the score is not finite: then a feature is not, for no coefficient is.
+def refusing_non_finite(name: str, score: Column) -> Column:
+    """Return an error where the score is not finite, to go on with ``otherwise``: then a feature is not, for no coefficient is.
 
     Parameters
     ----------
     name : str
         Of the features' column, for the message.
     score : Column
-    column : Column
-        The result.
     """
     wrong = F.lit(f"column '{name}' has a vector with NaN or infinity; filter such rows out, or impute them before")
-    return F.when(F.isnan(score - score), F.raise_error(wrong)).otherwise(column)
+    return F.when(F.isnan(score - score), F.raise_error(wrong))
