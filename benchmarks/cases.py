@@ -96,6 +96,16 @@ CASES = (
         )
         for which in ("dense", "click")
     ),
+    Case(
+        "spark_transform", "benchmarks.runs:spark_transform", 2, 900, 7,
+        (
+            Line("spark_transform", "transform of vectors, local[2] / the same model of Spark ML", "overhead", "native", 1.2,
+                 "spark_ml"),
+            Line("spark_transform_python", "transform of arrays of float by Python / a pandas_udf of scikit-learn",
+                 "speedup", "python", 2.2, "scikit_learn"),
+            Line("spark_transform_vectors", "the same, of vectors", "speedup", "python_vectors", 2.2, "scikit_vectors"),
+        ),
+    ),
     *(
         Case(
             f"dask_{which}", "benchmarks.runs:dask", 2, 1200, 3,

@@ -131,6 +131,32 @@ def spark(rows: int, rounds: int, which: str) -> dict:
         session.stop()
 
 
+def spark_transform(rows: int, rounds: int) -> dict:
+    """Predictions for all rows in one ``local[2]`` session: ours natively, Spark ML's; ours by Python, scikit-learn's."""
+    from .ours import transforms as ours
+    from .peers import spark as peer
+    from .peers import transforms as theirs
+
+    session = peer.session(2)
+    try:
+        frame, model = theirs.frame(session, rows), ours.model()
+        native = model.toSparkML()
+        sides = {
+            "native": lambda: theirs.computed(model.transform(frame)),
+            "spark_ml": lambda: theirs.computed(native.transform(frame)),
+            "python": lambda: theirs.computed(ours.by_python(frame, "array")),
+            "scikit_learn": lambda: theirs.computed(theirs.by_scikit(frame, "array")),
+            "python_vectors": lambda: theirs.computed(ours.by_python(frame, "features")),
+            "scikit_vectors": lambda: theirs.computed(theirs.by_scikit(frame, "features")),
+        }
+        for _ in range(3):  # the JVM's compiler takes its time
+            for side in sides.values():
+                side()
+        return _result(sides, rounds, rows)
+    finally:
+        session.stop()
+
+
 def dask(rows: int, rounds: int, which: str) -> dict:
     """dask_ext and dask-ml on the same two workers of one thread, from the Parquet path."""
     from .ours import fits
