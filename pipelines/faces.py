@@ -80,7 +80,7 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     >>> translated["regParam"], translated["elasticNetParam"], translated["maxIter"], translated["topology"]
     (0.01, 1.0, 5, 'tree')
     """
-    from spark_ext.names import CORE_NAMES
+    from spark_ext.params.names import CORE_NAMES
 
     translated = {name: parameters[core] for name, core in CORE_NAMES.items() if parameters.get(core) is not None}
     penalty = parameters.get("penalty", "l2")

@@ -11,8 +11,8 @@ require_packages("spark_ext", "spark", "pyspark", "pandas")
 
 if TYPE_CHECKING:
     from .classifier import SGDClassifier
-    from .engine import SparkEngine
-    from .model import SGDClassificationModel, SGDRegressionModel
+    from .cluster.engine import SparkEngine
+    from .models.model import SGDClassificationModel, SGDRegressionModel
     from .regressor import SGDRegressor
 
 __all__ = ["SGDClassificationModel", "SGDClassifier", "SGDRegressionModel", "SGDRegressor", "SparkEngine"]
@@ -20,10 +20,10 @@ __all__ = ["SGDClassificationModel", "SGDClassifier", "SGDRegressionModel", "SGD
 __getattr__, __dir__ = importing_later(
     __name__,
     {
-        "SGDClassificationModel": ".model",
+        "SGDClassificationModel": ".models.model",
         "SGDClassifier": ".classifier",
-        "SGDRegressionModel": ".model",
+        "SGDRegressionModel": ".models.model",
         "SGDRegressor": ".regressor",
-        "SparkEngine": ".engine",
+        "SparkEngine": ".cluster.engine",
     },
 )

@@ -4,10 +4,10 @@ from typing import Any
 
 from pyspark.ml.classification import ProbabilisticClassifier
 
-from .contract import keyword_params
 from .estimator import SparkFace
-from .model import SGDClassificationModel
-from .run_params import ClassifierParams
+from .models.model import SGDClassificationModel
+from .params.contract import keyword_params
+from .params.run_params import ClassifierParams
 
 
 @keyword_params

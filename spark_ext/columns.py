@@ -14,7 +14,7 @@ from dsgd.data.spec import FeatureSpec
 from dsgd.data.vectors import vector_shape
 from dsgd.errors import DataError
 
-from .messages import translate
+from .cluster.messages import translate
 
 # Rows that are looked at for the length of a vector column.
 _PEEK = 64

@@ -13,14 +13,14 @@ from dsgd.estimators.parameters import configuration
 from dsgd.fitted import LinearModel
 from dsgd.train.config import FitConfig
 
-from .checks import check_columns, check_frame
+from .cluster.execution import Rows, Run, train
+from .cluster.feed import FedDataset, Feed
 from .columns import feature_columns, features, plain
-from .contract import refuse_unknown, spark_ml_param, unknown
-from .execution import Rows, Run, train
-from .feed import FedDataset, Feed
 from .going_on import begun, going_on, kept_state
-from .names import SPARK_NAMES
-from .run_params import FitParams
+from .params.checks import check_columns, check_frame
+from .params.contract import refuse_unknown, spark_ml_param, unknown
+from .params.names import SPARK_NAMES
+from .params.run_params import FitParams
 
 
 class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):

@@ -4,10 +4,10 @@ from typing import Any
 
 from pyspark.ml.regression import Regressor
 
-from .contract import keyword_params
 from .estimator import SparkFace
-from .model import SGDRegressionModel
-from .run_params import RegressorParams
+from .models.model import SGDRegressionModel
+from .params.contract import keyword_params
+from .params.run_params import RegressorParams
 
 
 @keyword_params

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from dsgd.data.spec import FeatureSpec, Vector
 from dsgd.fitted import LinearModel
 from spark_ext import SGDClassificationModel
-from spark_ext.predictions import add_predictions
+from spark_ext.models.predictions import add_predictions
 
 from ..data import DENSE_COLUMNS, dense_truth
 

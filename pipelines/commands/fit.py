@@ -148,7 +148,7 @@ def _words(engine: str) -> dict[str, str]:
     options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER)}
     options |= {"n_workers": "--workers", "max_iter": "--epochs", "random_state": "--seed", "seed": "--seed"}
     if engine == "spark":
-        from spark_ext.names import SPARK_NAMES
+        from spark_ext.params.names import SPARK_NAMES
 
         options |= {SPARK_NAMES[name]: option for name, option in options.items() if name in SPARK_NAMES}
     return options

@@ -286,13 +286,13 @@ class TestSpark(Suite):
 
     @pytest.fixture
     def engine(self, spark):
-        from spark_ext.engine import SparkEngine
+        from spark_ext.cluster.engine import SparkEngine
 
         self.session = spark
         with SparkEngine(spark) as engine:
             yield engine
 
     def make(self):
-        from spark_ext.engine import SparkEngine
+        from spark_ext.cluster.engine import SparkEngine
 
         return SparkEngine(self.session)

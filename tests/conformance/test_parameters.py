@@ -137,5 +137,5 @@ def test_every_face_knows_how_ranks_meet():
     for package in SCIKIT:
         for task in ("SGDClassifier", "SGDRegressor"):
             assert wanted <= set(getattr(pytest.importorskip(package), task)().get_params())
-    assert wanted <= set(pytest.importorskip("spark_ext.names").CORE_NAMES.values())
+    assert wanted <= set(pytest.importorskip("spark_ext.params.names").CORE_NAMES.values())
     assert wanted <= {option.name for option in fit_command.command.params}

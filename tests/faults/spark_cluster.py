@@ -20,7 +20,7 @@ import psutil
 from dsgd import read_parquet
 from dsgd.errors import WorkerLost
 from dsgd.train import selftest
-from spark_ext.engine import SparkEngine
+from spark_ext.cluster.engine import SparkEngine
 
 SELF = "dsgd.train.selftest:"
 

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 import spark_ext
 from dsgd import ConfigError, Sync, read_parquet
 from pipelines.faces import build, train
-from spark_ext.engine import SparkEngine
+from spark_ext.cluster.engine import SparkEngine
 
 COLUMNS = ["a", "b", "city"]
 

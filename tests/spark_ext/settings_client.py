@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 
 import spark_ext
 from dsgd.train import selftest
-from spark_ext import execution
-from spark_ext.engine import SparkEngine
+from spark_ext.cluster import execution
+from spark_ext.cluster.engine import SparkEngine
 
 SETTINGS = {
     "spark.task.cpus": "2",

@@ -9,9 +9,9 @@ from dsgd.errors import ConfigError, WorkerLost
 
 pytest.importorskip("pyspark")
 
-from spark_ext import session as sessions
-from spark_ext import slots
-from spark_ext.session import Session
+from spark_ext.cluster import session as sessions
+from spark_ext.cluster import slots
+from spark_ext.cluster.session import Session
 
 
 class Growing:

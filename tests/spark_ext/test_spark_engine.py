@@ -15,10 +15,10 @@ pytest.importorskip("pyspark")
 
 from pyspark import BarrierTaskInfo
 
-from spark_ext import cells, worker
-from spark_ext.engine import SparkEngine
-from spark_ext.meeting import Meeting, _host
-from spark_ext.messages import translate
+from spark_ext.cluster import cells, worker
+from spark_ext.cluster.engine import SparkEngine
+from spark_ext.cluster.meeting import Meeting, _host
+from spark_ext.cluster.messages import translate
 
 VERSIONS = versions.installed()
 

@@ -23,8 +23,8 @@ import dsgd
 import spark_ext
 from dsgd import CheckpointError, ConfigError, DataError
 from dsgd.estimators.parameters import SAME
-from spark_ext.feed import gathered
-from spark_ext.names import CORE_NAMES
+from spark_ext.cluster.feed import gathered
+from spark_ext.params.names import CORE_NAMES
 
 COLUMNS = ["a", "b", "c"]
 

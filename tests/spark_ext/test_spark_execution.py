@@ -22,11 +22,11 @@ from dsgd.errors import ConfigError, DataError, WorkerLost
 from dsgd.train.config import FitConfig
 from dsgd.train.modes import Sync
 from dsgd.train.rank import Failure
-from spark_ext import allocation, engine, execution, post, retry, shares, worker
-from spark_ext.engine import SparkEngine
-from spark_ext.feed import Feed
-from spark_ext.messages import RankLost, translate
-from spark_ext.post import Listening
+from spark_ext.cluster import allocation, engine, execution, post, retry, shares, worker
+from spark_ext.cluster.engine import SparkEngine
+from spark_ext.cluster.feed import Feed
+from spark_ext.cluster.messages import RankLost, translate
+from spark_ext.cluster.post import Listening
 
 SELF = "dsgd.train.selftest:"
 COLUMNS = ["a", "b", "city"]
@@ -141,7 +141,7 @@ def test_a_leaf_that_runs_where_its_share_is_not_is_brought_it(spark, tmp_path):
 def dynamic(monkeypatch):
     """An application with dynamic allocation, as far as the settings tell."""
     told = {allocation.SETTING: "true", "spark.master": "yarn"}
-    monkeypatch.setattr("spark_ext.session.Session.setting", lambda self, key, default: told.get(key, default))
+    monkeypatch.setattr("spark_ext.cluster.session.Session.setting", lambda self, key, default: told.get(key, default))
     monkeypatch.setattr(execution, "_told", set())
 
 
@@ -221,12 +221,12 @@ def test_jobs_are_named_and_the_users_own_names_stay(spark, people):
 
 
 def test_epochs_are_told_in_the_log(people, caplog):
-    caplog.set_level(logging.INFO, "spark_ext.progress")
+    caplog.set_level(logging.INFO, "spark_ext.cluster.progress")
     for topology in ("ring", "engine"):
         caplog.clear()
         estimator = spark_ext.SGDClassifier(topology=topology, **FEATURES)
         history = estimator.fit(people).history_
-        told = [record.message for record in caplog.records if record.name == "spark_ext.progress"]
+        told = [record.message for record in caplog.records if record.name == "spark_ext.cluster.progress"]
         assert len(told) == len(history)
         assert told[0].startswith(f"{estimator.uid}: epoch 1, objective 0.4")
 
@@ -255,7 +255,7 @@ def test_a_driver_that_cannot_be_reached_is_told_of_once(spark, people, by_ring,
 def test_a_driver_that_cannot_listen_is_told_of(spark, monkeypatch, caplog):
     monkeypatch.setattr(post, "_told", set())
     with SparkEngine(spark, listening=Listening(port_range=(1, 1), interface="192.0.2.77")) as other:
-        monkeypatch.setattr("spark_ext.session.Classic.setting", lambda self, key, default: "192.0.2.77")
+        monkeypatch.setattr("spark_ext.cluster.session.Classic.setting", lambda self, key, default: "192.0.2.77")
         monkeypatch.setattr(engine.slots, "require", lambda *_: None)
         monkeypatch.setattr(allocation, "forbids_gangs", lambda session: False)
         assert other.launch(SELF + "count", [3], on_report=lambda record: None) == [b"3"]
@@ -263,7 +263,7 @@ def test_a_driver_that_cannot_listen_is_told_of(spark, monkeypatch, caplog):
 
 
 def test_reports_of_strangers_are_not_delivered():
-    from spark_ext.reports import Mailbox, Reporter
+    from spark_ext.cluster.reports import Mailbox, Reporter
 
     found = []
     opened = post.Post("127.0.0.1", "127.0.0.1", Listening(), found.append)

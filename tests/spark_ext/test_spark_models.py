@@ -18,8 +18,8 @@ import spark_ext
 from dsgd import ConfigError, DataError
 from dsgd.data.spec import Categorical, FeatureSpec, Vector
 from dsgd.fitted import LinearModel
-from spark_ext.coefficients import coefficient_table
-from spark_ext.predictions import add_predictions
+from spark_ext.models.coefficients import coefficient_table
+from spark_ext.models.predictions import add_predictions
 
 COLUMNS = ["a", "b", "c"]
 CLASSIFIERS = {

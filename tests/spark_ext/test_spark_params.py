@@ -15,7 +15,7 @@ from pyspark.ml.regression import LinearRegression, Regressor
 
 import spark_ext
 from dsgd import ConfigError
-from spark_ext.contract import ELSEWHERE
+from spark_ext.params.contract import ELSEWHERE
 
 FACES = [spark_ext.SGDClassifier, spark_ext.SGDRegressor]
 THEIRS = [(spark_ext.SGDClassifier, LogisticRegression), (spark_ext.SGDRegressor, LinearRegression)]

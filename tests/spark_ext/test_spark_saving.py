@@ -14,7 +14,7 @@ from pyspark.ml.feature import VectorAssembler
 import dsgd
 import spark_ext
 from dsgd import CheckpointError, ConfigError
-from spark_ext import storage
+from spark_ext.models import storage
 
 from . import save_pipelines
 

@@ -14,7 +14,7 @@ from sklearn.metrics import r2_score
 import dsgd
 import spark_ext
 from dsgd import ConfigError, DataError
-from spark_ext.summary import NoSummaryError
+from spark_ext.models.summary import NoSummaryError
 
 OVERALL = ("accuracy", "weightedTruePositiveRate", "weightedFalsePositiveRate", "weightedRecall", "weightedPrecision")
 BY_LABEL = ("truePositiveRateByLabel", "falsePositiveRateByLabel", "precisionByLabel", "recallByLabel", "labels")

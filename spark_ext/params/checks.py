@@ -10,7 +10,7 @@ from pyspark.sql.types import ArrayType, AtomicType, BooleanType, DataType, Nume
 
 from dsgd.errors import ConfigError, DataError
 
-from .params import ColumnParams
+from .shared import ColumnParams
 
 # Params that name the columns that a model adds.
 OUTPUTS = ("predictionCol", "probabilityCol", "rawPredictionCol")

@@ -15,12 +15,12 @@ from dsgd.errors import ConfigError
 from dsgd.estimators import History
 from dsgd.fitted import LinearModel
 
+from ..columns import check_present, feature_columns
+from ..params.record_params import RecordParams
 from .attributes import check_size
-from .columns import check_present, feature_columns
 from .measured import Measured
 from .native import add_natively, twin, why_python
 from .predictions import add_predictions
-from .record_params import RecordParams
 from .saving import ModelReader, ModelWriter
 from .thresholds import Decision
 from .weights import Weights
@@ -81,11 +81,16 @@ class SGDModel(Weights, RecordParams, Measured, Model, MLWritable, MLReadable):
         return why_python(self, dataset)
 
     def explainTransform(self, dataset: DataFrame) -> str:
-        """Say who predicts when a DataFrame is transformed: a model of Spark ML inside the JVM, or Python, and why.
+        """Return who predicts when a DataFrame is transformed: a model of Spark ML inside the JVM, or Python, and why.
 
         Parameters
         ----------
         dataset : DataFrame
+
+        Returns
+        -------
+        str
+            ``"native: ..."`` or ``"python: "`` and the reason.
         """
         reason = self._why_python(dataset)
         return "native: a model of Spark ML, without Python" if reason is None else f"python: {reason}"

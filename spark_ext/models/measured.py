@@ -9,9 +9,9 @@ from dsgd.data.dataset import Dataset
 from dsgd.data.resolve import Roles
 from dsgd.fitted import LinearModel
 
+from ..columns import check_present, feature_columns
+from ..params.shared import ColumnParams
 from .attributes import element_names
-from .columns import check_present, feature_columns
-from .params import ColumnParams
 from .predictions import measure
 from .summary import NoSummaryError, Summary
 

@@ -21,7 +21,7 @@ from pyspark.ml.param.shared import (
 )
 
 from .converters import boolean_or_integer, crosses, fitted_model, integer_or_auto, number_or_auto, text, texts
-from .params import ColumnParams, make_param
+from .shared import ColumnParams, make_param
 
 
 class DataParams(ColumnParams, HasValidationIndicatorCol):

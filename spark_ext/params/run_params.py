@@ -12,7 +12,7 @@ from dsgd.train.modes import Sync
 from .converters import integer_or_epoch, text
 from .fit_params import DataParams, ObjectiveParams, OptimizerParams
 from .names import CORE_LOSSES, CORE_NAMES
-from .params import ColumnParams, ProbabilityParams, make_param
+from .shared import ColumnParams, ProbabilityParams, make_param
 
 
 class RunParams(ColumnParams, HasAggregationDepth):

@@ -17,7 +17,7 @@ from pyspark.ml.param.shared import (
 from dsgd.errors import ConfigError
 
 from .converters import number_or_auto
-from .params import ColumnParams, make_param
+from .shared import ColumnParams, make_param
 
 _REFUSES = """Refuse: ``{name}`` says how the model was fitted.
 

@@ -24,8 +24,8 @@ from dsgd.data.resolve import Roles
 from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
 
+from ..columns import check_present, feature_columns, plain, plain_column
 from .attributes import output_metadata
-from .columns import check_present, feature_columns, plain, plain_column
 from .thresholds import Decision
 from .vector_checks import of_size
 

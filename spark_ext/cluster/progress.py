@@ -1,7 +1,7 @@
 """A fit as it is seen while it runs: a line a epoch in the driver's log, and a bar in a notebook or a terminal.
 
-In: the records that a fit reports as its epochs end. The log is that of ``spark_ext.progress``, at INFO. The bar goes to the
-standard error and is gone when the fit is done; where that is neither a terminal nor a notebook, there is none.
+In: the records that a fit reports as its epochs end. The log is that of ``spark_ext.cluster.progress``, at INFO. The bar goes to
+the standard error and is gone when the fit is done; where that is neither a terminal nor a notebook, there is none.
 """
 
 import contextlib

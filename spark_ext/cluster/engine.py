@@ -47,7 +47,7 @@ class SparkEngine:
     ----------
     feed : Feed or None
         A DataFrame whose rows the next gangs and aggregates are given, each rank or leaf a share; see
-        :mod:`spark_ext.feed` and :mod:`spark_ext.shares`.
+        :mod:`spark_ext.cluster.feed` and :mod:`spark_ext.cluster.shares`.
     epoch : int
         The epoch that the next aggregates belong to, for their titles; 0 where it is not known.
 

@@ -1,7 +1,7 @@
 """Reports of running ranks, at the driver's end: a socket of a gang's own, read in the thread that waits for the gang.
 
-In comes where Spark knows the driver; what ranks send (:mod:`spark_ext.reports`) is handed on as it comes. That nobody can
-listen, or reach whoever listens, is said in the log, and the gang goes on without.
+In comes where Spark knows the driver; what ranks send (:mod:`spark_ext.cluster.reports`) is handed on as it comes. That nobody
+can listen, or reach whoever listens, is said in the log, and the gang goes on without.
 """
 
 import contextlib

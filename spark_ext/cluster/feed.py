@@ -2,7 +2,7 @@
 
 In comes a DataFrame whose partitions a barrier stage hands to the ranks; each rank writes its partition to an Arrow file on
 local disk, which is then a source like any other: read again when blocks do not fit the cache, and removed when the rank ends.
-For the rounds of an engine, whose tasks come and go, see :mod:`spark_ext.shares`.
+For the rounds of an engine, whose tasks come and go, see :mod:`spark_ext.cluster.shares`.
 """
 
 import contextlib

@@ -87,7 +87,7 @@ def run_rank(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
     rank, payload = task.partitionId(), _payload(orders, task.partitionId(), batches)
     reporter = None if orders.mailbox is None else reports.Reporter(orders.mailbox, rank)
     report = reports.nobody if reporter is None else reporter.report
-    outcome = ranks.run(rank, "spark_ext.worker:be_rank", orders, payload, task, report)
+    outcome = ranks.run(rank, "spark_ext.cluster.worker:be_rank", orders, payload, task, report)
     sent = 0 if reporter is None else reporter.close()
     if isinstance(outcome, Failure):
         if outcome.severity == 2:
@@ -148,7 +148,7 @@ def run_leaf(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
     if orders.feed is not None and not shares.found(orders.feed, index):
         outcome: bytes | Failure = Failure(index, MISSING, "its share of the rows is not on this executor")
     else:
-        outcome = ranks.run(index, "spark_ext.worker:be_leaf", orders, payload, index)
+        outcome = ranks.run(index, "spark_ext.cluster.worker:be_leaf", orders, payload, index)
     yield from cells.encode(index // orders.fan, index, outcome)
 
 

@@ -26,7 +26,7 @@ def order(
     ----------
     session : Session
     fit, function, payloads
-        As in :class:`spark_ext.worker.Orders`.
+        As in :class:`spark_ext.cluster.worker.Orders`.
     frame : DataFrame or None
         The rows that the tasks run over, beside which payloads can travel; None where they cannot.
     **more

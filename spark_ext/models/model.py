@@ -8,10 +8,10 @@ from pyspark.ml.linalg import DenseVector, Vectors
 
 from dsgd.fitted import LinearModel
 
+from ..params.record_params import ClassifierRecord
+from ..params.shared import ProbabilityParams
 from .base_model import SGDModel
 from .curves import BinarySGDClassificationSummary, BinarySGDClassificationTrainingSummary
-from .params import ProbabilityParams
-from .record_params import ClassifierRecord
 from .regression_summary import SGDRegressionSummary, SGDRegressionTrainingSummary
 from .summary import SGDClassificationSummary, SGDClassificationTrainingSummary, Summary
 from .thresholds import Decision, decision_for

@@ -1,8 +1,8 @@
 """Reports of running ranks, at the rank's end: best-effort, small, and nobody waits for them.
 
-The driver listens (:mod:`spark_ext.post`) at the address by which Spark knows it, with keys of this gang's own, which travel
-inside Spark's task; a rank connects while it starts. A report is one frame: the header of :mod:`dsgd.transport.frames` and a
-record as JSON. What is too long, or comes when there is no way, is dropped.
+The driver listens (:mod:`spark_ext.cluster.post`) at the address by which Spark knows it, with keys of this gang's own, which
+travel inside Spark's task; a rank connects while it starts. A report is one frame: the header of :mod:`dsgd.transport.frames`
+and a record as JSON. What is too long, or comes when there is no way, is dropped.
 """
 
 import contextlib

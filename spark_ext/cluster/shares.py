@@ -1,6 +1,6 @@
 """The shares of a DataFrame's rows, in Spark's Python workers: into files of the executor, and into cells that Spark keeps.
 
-What the driver does with them is in :mod:`spark_ext.kept`.
+What the driver does with them is in :mod:`spark_ext.cluster.kept`.
 """
 
 import os

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F  # noqa: N812
 from dsgd.errors import ConfigError
 from dsgd.fitted import LinearModel
 
+from ..columns import feature_columns
 from .attributes import indexed, output_metadata
-from .columns import feature_columns
 from .vector_checks import of_size, refusing_non_finite
 
 # By loss and outputs; regressions whose prediction is the score itself.

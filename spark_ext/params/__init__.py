@@ -1,0 +1,1 @@
+"""The Params of estimators and models, their converters, setters and checks, and the table of names."""
