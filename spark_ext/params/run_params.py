@@ -14,6 +14,9 @@ from .fit_params import DataParams, ObjectiveParams, OptimizerParams
 from .names import CORE_LOSSES, CORE_NAMES
 from .shared import ColumnParams, ProbabilityParams, make_param
 
+# Losses whose threshold is of the score, for want of probabilities.
+_SCORES = ("hinge", "squared_hinge")
+
 
 class RunParams(ColumnParams, HasAggregationDepth):
     """How the work is spread, and what a worker may use."""
@@ -101,6 +104,11 @@ class ClassifierParams(FitParams, ProbabilityParams):
         """Return the parameters under the core's names; thresholds, which are the model's, are checked as well."""
         self.check_thresholds()
         return super().core_parameters()
+
+    def check_thresholds(self) -> None:
+        """Raise ConfigError for thresholds that contradict each other; without probabilities, any score may be one."""
+        if self.getOrDefault("loss") not in _SCORES:
+            super().check_thresholds()
 
     family = make_param(
         "family",

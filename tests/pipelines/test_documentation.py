@@ -50,7 +50,7 @@ def commands(page):
 @pytest.mark.xdist_group("spark")
 @pytest.mark.parametrize("page", ["README.md", "local.md", "dask.md", "spark.md"])
 def test_programs(page, folder, tmp_path):
-    if page == "spark.md" and java_problem():
+    if page in ("README.md", "spark.md") and java_problem():
         unavailable(java_problem())
     program = programs(page if page == "README.md" else f"docs/guides/{page}")
     assert "dsgd" in program

@@ -174,3 +174,10 @@ def test_models_have_accessors_too(model):
     for name in ("setFeaturesCol", "getFeaturesCol", "setPredictionCol", "getWeightCol", "getOffsetCol"):
         assert callable(getattr(model, name))
     assert hasattr(model, "setThreshold") == (model is spark_ext.SGDClassificationModel)
+
+
+def test_a_threshold_of_scores_may_be_any_number():
+    hinge = spark_ext.SGDClassifier(loss="hinge", threshold=-1.5)
+    assert hinge.core_parameters()["loss"] == "hinge"
+    with pytest.raises(ConfigError, match="threshold must be between 0 and 1"):
+        hinge.copy({hinge.loss: "log_loss"}).core_parameters()
