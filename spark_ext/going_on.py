@@ -23,6 +23,10 @@ def going_on(stage: Any, initial: Any) -> dict[str, Any]:
         For a model of another task or loss, and for what needs to know all rows or the end of the fit.
     """
     _refuse_another_kind(stage, initial)
+    if stage.isSet("dtype") and stage.getOrDefault("dtype") != initial.core.coef.dtype.name:
+        raise ConfigError(
+            f"initialModel is of {initial.core.coef.dtype.name}, and a fit goes on in its model's dtype: leave dtype out"
+        )
     more: dict[str, Any] = {}
     if stage.getOrDefault("optimizer") == "auto":
         # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.

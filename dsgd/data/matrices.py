@@ -182,7 +182,10 @@ def canonical(X) -> Any:
     rows = X.tocsr()
     if rows.has_canonical_format:
         return rows
-    rows = rows.copy() if rows is X else rows
+    # Small integers would overflow.
+    rows = rows.astype(
+        np.promote_types(rows.dtype, np.float64) if rows.dtype.kind in "iub" else rows.dtype, copy=rows is X
+    )
     rows.sum_duplicates()
     return rows
 

@@ -126,4 +126,7 @@ def _gathered(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Recor
 def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     if len(batches) < 2:
         return batches
-    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
+    try:
+        return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
+    except pa.ArrowInvalid:  # All their values are too many for the indices of one dictionary, pandas' int8, say.
+        return batches

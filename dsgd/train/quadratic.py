@@ -14,9 +14,10 @@ from ..objective.curvature import SampleSums
 from ..objective.problem import Problem
 from .field import SampleField
 
-# Times the rounding of the dtype: the part of the largest slope so far, and the curvature in units of each parameter's own, that
-# mean nothing; and times that curvature, how flat a model is looked at closely. Below the last no curvature is any.
-_SLOPE_ROUNDING, _CURVATURE_ROUNDING, _SUSPECT, _NONE = 64.0, 4.0, 16.0, 1e-16
+# Times the rounding of the dtype: the part of the largest slope so far, and of the rows' own slopes, and the curvature in units
+# of each parameter's own, that mean nothing; and times that curvature, how flat a model is looked at closely. Below the last
+# no curvature is any.
+_SLOPE_ROUNDING, _ROW_ROUNDING, _CURVATURE_ROUNDING, _SUSPECT, _NONE = 64.0, 16.0, 4.0, 16.0, 1e-16
 
 
 @dataclass
@@ -104,6 +105,7 @@ class Quadratics:
         """The model at ``weights``, with the curvature of a sample and the loss's gradient of whichever rows."""
         p = self._problem
         matrix = sums.matrix / max(sums.rows, 1.0)  # a copy: the sums may be used again
+        mean = float(np.diagonal(matrix)[-p.outputs :].mean())  # curvature of a row
         self._support_rare(matrix)
         slope = gradient + p.l2 * weights * self._penalised
         matrix[np.diag_indices_from(matrix)] += p.l2 * self._penalised
@@ -112,7 +114,10 @@ class Quadratics:
         matrix[fixed] = matrix[:, fixed] = 0.0
         matrix[fixed, fixed] = 1.0
         self._steepest = max(self._steepest, float(np.abs(slope * _unit_curvature(matrix)).max(initial=0.0)))
-        rounding = float(np.finfo(p.dtype).eps) * np.array([_SLOPE_ROUNDING * self._steepest, _CURVATURE_ROUNDING])
+        # Near the optimum slopes cancel, and what they leave is the rounding of those of single rows: about the root of the loss.
+        of_rows = np.sqrt(2.0 * abs(value) / mean) if mean > 0 and np.isfinite(value) else 0.0
+        noise = max(_SLOPE_ROUNDING * self._steepest, _ROW_ROUNDING * of_rows)
+        rounding = float(np.finfo(p.dtype).eps) * np.array([noise, _CURVATURE_ROUNDING])
         return QuadraticModel(value, slope, matrix, weights, p.l1 * self._penalised, tuple(rounding.tolist()))
 
     def _support_rare(self, matrix: np.ndarray) -> None:

@@ -104,7 +104,10 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
             f"the model to start from has coefficients of shape {coef.shape}, and this fit needs "
             f"{(problem.outputs, problem.layout.size)}; start anew, or give the same features and classes"
         )
-    return problem.scaling.standardised(coef, np.asarray(initial["intercept"]))
+    params = problem.scaling.standardised(coef, np.asarray(initial["intercept"]))
+    if not problem.intercept:
+        params[-problem.outputs :] = 0  # that of the model to start from is not trained any further, nor wanted
+    return params
 
 
 def pack_result(

@@ -69,7 +69,7 @@ class SparkEngine:
     def __init__(
         self,
         session: SparkSession | None = None,
-        turn_deadline: float = 3600.0,
+        turn_deadline: float = 86_400.0,
         *,
         depth: int = 2,
         title: str = "dsgd",

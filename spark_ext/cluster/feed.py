@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark import BarrierTaskContext
@@ -19,6 +20,7 @@ from dsgd.data.dataset import Dataset, Split
 from dsgd.data.resolve import Roles
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.where import Where
+from dsgd.errors import WorkerLost
 
 from . import worker
 from .spool import spool, unfinished
@@ -81,19 +83,25 @@ class FedDataset(Dataset):
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
         """Yield the rows of a rank, which must be the one that asks."""
         path = spool(self.name, split.index)
-        if not os.path.exists(path) or not os.path.getsize(path):
+        if not os.path.exists(path):
+            raise WorkerLost(
+                f"the rows of rank {split.index} are gone from {path}; was local disk tidied up while it trained?"
+            )
+        if not os.path.getsize(path):
             return
         where, first = f"partition {split.index} of the DataFrame", 0
         with pa.OSFile(path) as file, pa.ipc.open_stream(file) as reader:  # mapped pages would stay resident
             for batch in gathered(reader, batch_rows):
-                yield self._chosen(batch), Where(where, first)
+                yield self._chosen(batch, Where(where, first))
                 first += batch.num_rows
 
-    def _chosen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _chosen(self, batch: pa.RecordBatch, where: Where) -> tuple[pa.RecordBatch, Where]:
         if self.indicator is None:
-            return batch
+            return batch, where
         name, wanted = self.indicator
-        return batch.filter(pc.equal(batch.column(batch.schema.get_field_index(name)), wanted))
+        chosen = pc.equal(batch.column(batch.schema.get_field_index(name)), wanted).fill_null(False)
+        numbers = where.first + np.flatnonzero(chosen.to_numpy(zero_copy_only=False))
+        return batch.filter(chosen), Where(where.path, where.first, numbers)
 
 
 def gathered(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
@@ -133,7 +141,8 @@ def run_rank(orders: worker.Orders, name: str, batches: Iterator[pa.RecordBatch]
 def _write(path: str, batches: Iterator[pa.RecordBatch]) -> None:
     first = next(iter(batches), None)
     if first is None:
-        return
+        with unfinished(path, os.getpid()):
+            return
     with unfinished(path, os.getpid()) as file, pa.ipc.new_stream(file, first.schema) as writer:
         writer.write_batch(first)
         for batch in batches:

@@ -16,6 +16,7 @@ from dsgd.estimators import History
 from dsgd.fitted import LinearModel
 
 from ..columns import check_present, feature_columns
+from ..params.checks import check_outputs
 from ..params.record_params import RecordParams
 from .attributes import check_size
 from .measured import Measured
@@ -67,6 +68,7 @@ class SGDModel(Weights, RecordParams, Measured, Model, MLWritable, MLReadable):
         return self._set(**{name: value for name, value in names.items() if not self.isSet(name)})
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        check_outputs(dataset.schema, self)
         outputs = {name: self.column(name) for name in self._outputs}
         if self._why_python(dataset) is None:
             return add_natively(self, dataset, outputs)

@@ -21,9 +21,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, DataType, DoubleType, StringType, StructField, StructType
 
 from dsgd.data.resolve import Roles
+from dsgd.errors import DSGDError
 from dsgd.fitted import LinearModel
 from dsgd.metrics import Metrics
+from dsgd.train.rank import failure_of
 
+from ..cluster.messages import translate
+from ..cluster.worker import RankFailed, mark
 from ..columns import check_present, feature_columns, plain, plain_column
 from .attributes import output_metadata
 from .thresholds import Decision
@@ -171,7 +175,11 @@ def measure(model: LinearModel, frame: DataFrame, features: Any, roles: Roles) -
     selected = plain(frame, [*names, *roles.names])
     body = functools.partial(_sums, model, renamed(model, names), roles)
     total = model.metrics()
-    for row in selected.mapInArrow(body, "sums array<double>").collect():
+    try:
+        rows = selected.mapInArrow(body, "sums array<double>").collect()
+    except Exception as error:
+        raise translate(str(error)) from None
+    for row in rows:
         total.merge(model.metrics().from_vector(np.array(row.sums)))
     return total
 
@@ -183,5 +191,8 @@ def _sums(
     for batch in batches:
         if batch.num_rows:
             table = pa.Table.from_batches([batch]).rename_columns([names.get(n, n) for n in batch.schema.names])
-            total.merge(model.measure(table, roles.label, roles.weight, roles.offset))
+            try:
+                total.merge(model.measure(table, roles.label, roles.weight, roles.offset))
+            except DSGDError as error:
+                raise RankFailed(mark(failure_of(0, error))) from error
     yield pa.record_batch({"sums": pa.array([total.to_vector()], pa.list_(pa.float64()))})

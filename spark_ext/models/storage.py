@@ -28,15 +28,18 @@ def written(session: SparkSession | None, path: str, overwrite: bool) -> Iterato
     ConfigError
         When something is at ``path`` already, and it is no model or is not to be replaced.
     """
-    place = _place(session, path)
+    with _in_words(path):
+        place = _place(session, path)
+        if not isinstance(place, str):
+            place.check_free(overwrite)
     if isinstance(place, str):
         yield place
         return
-    place.check_free(overwrite)
     with tempfile.TemporaryDirectory(prefix="dsgd-") as folder:
         copy = os.path.join(folder, "model")
         yield copy
-        place.put(copy)
+        with _in_words(path):
+            place.put(copy)
 
 
 @contextlib.contextmanager
@@ -48,14 +51,31 @@ def readable(session: SparkSession | None, path: str) -> Iterator[str]:
     CheckpointError
         When there is nothing at ``path``.
     """
-    place = _place(session, path)
+    with _in_words(path):
+        place = _place(session, path)
     if isinstance(place, str):
         yield place
         return
     with tempfile.TemporaryDirectory(prefix="dsgd-") as folder:
         copy = os.path.join(folder, "model")
-        place.get(copy)
+        with _in_words(path):
+            place.get(copy)
         yield copy
+
+
+@contextlib.contextmanager
+def _in_words(path: str) -> Iterator[None]:
+    """Say what a filesystem of Hadoop's did not do, without its stack."""
+    try:
+        from py4j.protocol import Py4JJavaError
+    except ImportError:  # A client of Connect need not have it, and has no JVM.
+        yield
+        return
+    try:
+        yield
+    except Py4JJavaError as error:
+        cause = str(error.java_exception.toString()).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be reached: {cause}") from None
 
 
 def _place(session: SparkSession | None, path: str) -> "str | _Remote":

@@ -75,7 +75,7 @@ def check_columns(schema: StructType, stage: ColumnParams, task: str) -> None:
                     f"{param}={name!r} is a column of {kind.simpleString()}; {words} are needed: convert it"
                 )
     _check_uses(stage)
-    _check_outputs(schema, stage)
+    check_outputs(schema, stage)
 
 
 def _check_features(schema: StructType, stage: ColumnParams) -> None:
@@ -125,8 +125,8 @@ def _check_uses(stage: ColumnParams) -> None:
             uses[name] = param
 
 
-def _check_outputs(schema: StructType, stage: ColumnParams) -> None:
-    """As in Spark ML, a model does not replace a column."""
+def check_outputs(schema: StructType, stage: ColumnParams) -> None:
+    """Raise ConfigError for a column that is there already: as in Spark ML, a model does not replace one."""
     seen: dict[str, str] = {}
     for param in OUTPUTS:
         name = stage.column(param) if stage.hasParam(param) else None

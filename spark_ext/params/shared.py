@@ -61,7 +61,7 @@ class ColumnParams(Accessors, _PredictorParams, HasWeightCol):
         self._setDefault(featuresCol="features", labelCol="label", predictionCol="prediction")
 
     def column(self, name: str) -> Any:
-        """Return the value of a column parameter, or None when it is not set.
+        """Return the value of a column parameter, or None when it is not set; as in Spark ML, no column has an empty name.
 
         Parameters
         ----------
@@ -69,7 +69,8 @@ class ColumnParams(Accessors, _PredictorParams, HasWeightCol):
             Of the parameter, such as ``"weightCol"``.
         """
         param = self.getParam(name)
-        return self.getOrDefault(param) if self.isDefined(param) else None
+        value = self.getOrDefault(param) if self.isDefined(param) else None
+        return None if value == "" else value
 
     def _set(self, **params: Any) -> Any:
         """Set parameters, as Spark does; a value that cannot be converted is our own error, and None unsets a parameter."""

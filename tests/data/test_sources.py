@@ -211,6 +211,14 @@ def test_chunks_with_dictionaries_of_their_own_are_one_column():
         assert max(batch.num_rows for batch, _ in located) <= batch_rows
 
 
+def test_dictionaries_that_are_too_many_for_their_indices_stay_apart():
+    parts = [pa.array([f"{name}{i}" for i in range(100)]).dictionary_encode() for name in "ab"]
+    column = pa.chunked_array([part.cast(pa.dictionary(pa.int8(), pa.string())) for part in parts])
+    dataset = as_dataset(pa.table({"city": column, "y": np.zeros(200)}), "y")
+    located = list(dataset.read_located(dataset.splits()[0], 1000))
+    assert [value for batch, _ in located for value in batch.column("city").to_pylist()] == column.to_pylist()
+
+
 def test_chunks_that_are_large_are_read_where_they_are():
     column = pa.chunked_array([np.arange(60.0), np.arange(50.0)])
     dataset = as_dataset(pa.table({"x": column, "y": np.zeros(110)}), "y")
@@ -224,6 +232,8 @@ def test_a_sparse_row_that_names_a_column_twice_has_their_sum():
     block = block_of(as_dataset(X, np.zeros(2)))
     assert (block.indptr.tolist(), block.indices.tolist(), block.values.tolist()) == ([0, 2, 3], [0, 2, 1], [2, 5, 8])
     assert X.nnz == 4  # the user's own is as it was
+    small = scipy.sparse.csr_array((np.array([100, 100], np.int8), np.array([0, 0]), np.array([0, 2])), (1, 3))
+    assert block_of(as_dataset(small, np.zeros(1))).values.tolist() == [200]
     plain = scipy.sparse.random_array((50, 8), density=0.5, format="csr", rng=0)
     assert as_dataset(plain, np.zeros(50)).X is plain
 

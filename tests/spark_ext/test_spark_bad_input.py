@@ -156,3 +156,30 @@ def test_what_is_no_data_frame_of_rows_is_refused(spark):
     refused(pd.DataFrame({"a": [1.0], "label": [1.0]}), "fit takes a Spark DataFrame, not DataFrame", featuresCol=["a"])
     stream = spark.readStream.format("rate").load().selectExpr("cast(value as double) as a", "value % 2 as label")
     refused(stream, "foreachBatch.*initialModel=model", error=ConfigError, featuresCol=["a"])
+
+
+@pytest.fixture(scope="module")
+def people(spark):
+    return spark.createDataFrame(GOOD["vectors"], SCHEMAS["vectors"])
+
+
+def test_a_fit_that_goes_on_keeps_its_models_dtype(people):
+    first = spark_ext.SGDClassifier(maxIter=1).fit(people)
+    with pytest.raises(ConfigError, match="initialModel is of float32"):
+        spark_ext.SGDClassifier(dtype="float64", initialModel=first).fit(people)
+
+
+def test_a_model_does_not_replace_a_column(people):
+    model = spark_ext.SGDClassifier(maxIter=1).fit(people)
+    with pytest.raises(ConfigError, match="column 'prediction', which predictionCol names, is there already"):
+        model.transform(model.transform(people))
+
+
+def test_rows_that_cannot_be_measured_are_told_in_our_words(people):
+    model = spark_ext.SGDClassifier(maxIter=1).fit(people)
+    with pytest.raises(DataError, match="2"):
+        model.evaluate(people.withColumn("label", F.lit(2.0)))["log_loss"]
+
+
+def test_an_empty_name_is_no_column(people):
+    assert spark_ext.SGDClassifier(maxIter=1, weightCol="", offsetCol="").fit(people).numFeatures

@@ -32,6 +32,17 @@ def test_weights_stay_small_without_a_penalty(dtype, standardize, rows):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_that_goes_on_from_the_optimum_stays_there(dtype):
+    X, y = one_hot(4000)
+    config = {"alpha": 0.0, "dtype": dtype, "standardize": True, "tol": 1e-6}
+    first = model = train(X, y, **config)
+    for _ in range(5):
+        model = train(X, y, initial=model, **config)
+    assert np.abs(model.coef - first.coef).max() < 0.2
+    assert abs(model.intercept[0] - first.intercept[0]) < 0.2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_columns_far_from_zero_are_not_taken_for_the_intercept(dtype):
     """A column that hardly varies beside its mean is nearly a multiple of the intercept, and not quite."""
     rng = np.random.default_rng(0)
