@@ -1,8 +1,9 @@
 """Predictions as columns, by Python: a function over the feature columns alone, so that all other columns stay in the JVM.
 
-Vectors reach Python as Arrow lists of the model's own dtype, and are seen by numpy without a copy; what comes back are vectors as
-Spark stores them. Spark before 4.1 has no functions over Arrow's arrays: there both go through pandas as lists, of which the
-JVM makes vectors.
+Vectors reach Python as Arrow lists of the model's own dtype, and are seen by numpy without a copy. With one score a row,
+numbers travel back and the JVM makes vectors of them, ``[-score, score]`` and ``[1 - p, p]``; vectors themselves would be half a
+second a million rows faster, and Spark 4.3 cannot take them beside the columns of a Parquet scan. Spark before 4.1 has no
+functions over Arrow's arrays; there the same goes through pandas.
 """
 
 import functools
@@ -36,8 +37,6 @@ from .vector_checks import of_size
 _RESULT = "__dsgd__"
 _TYPES: dict[str, DataType] = {"U": StringType(), "b": BooleanType()}
 _OVER_ARROW = hasattr(F, "arrow_udf")
-# How Spark marks a dense vector in the field "type".
-_DENSE = 1
 
 
 def add_predictions(
@@ -78,8 +77,7 @@ def add_predictions(
     result = frame.withColumn(_RESULT, _function(predict, schema, fields)(*taken))
     found = {}
     for parameter, name in wanted.items():
-        column = F.col(f"{_RESULT}.{parameter}")
-        column = column if _OVER_ARROW or parameter == "predictionCol" else array_to_vector(column)
+        column = _vector(model, parameter, F.col(f"{_RESULT}.{parameter}"))
         found[name] = column.alias(name, metadata=output_metadata(model, parameter))
     return result.withColumns(found).drop(_RESULT)
 
@@ -103,11 +101,26 @@ def _exists(model: LinearModel, parameter: str) -> bool:
     return parameter != "probabilityCol" or (model.classes is not None and model.loss_object.probabilities)
 
 
+def _single(model: LinearModel) -> bool:
+    """Whether two classes share a score, so that a number stands for a vector of two."""
+    return model.classes is not None and len(model.intercept) == 1
+
+
 def _type(model: LinearModel, parameter: str) -> DataType:
-    """What Python returns for one of the columns."""
+    """What Python returns for one of the columns; no vectors, which Spark does not take from it over columnar sources."""
     if parameter != "predictionCol":
-        return VectorUDT() if _OVER_ARROW else ArrayType(DoubleType())
+        return DoubleType() if _single(model) else ArrayType(DoubleType())
     return DoubleType() if model.classes is None else _TYPES.get(model.classes.dtype.kind, DoubleType())
+
+
+def _vector(model: LinearModel, parameter: str, value: Column) -> Column:
+    """A column of the result as Spark ML has it, made of what Python returned."""
+    if parameter == "predictionCol":
+        return value
+    if not _single(model):
+        return array_to_vector(value)
+    other = -value if parameter == "rawPredictionCol" else 1 - value
+    return array_to_vector(F.array(other, value))
 
 
 def _function(predict: Callable[[pa.Table], dict[str, pa.Array]], schema: pa.Schema, fields: StructType) -> Any:
@@ -146,10 +159,10 @@ def _predict(
     if model.classes is None:
         return {"predictionCol": pa.array(model.predictions(scores).astype(np.float64))}
     probabilities = model.probabilities(scores) if model.loss_object.probabilities else None
-    found = {"rawPredictionCol": np.column_stack([-scores, scores]) if scores.ndim == 1 else scores}
+    found = {"rawPredictionCol": scores}
     if probabilities is not None:
-        found["probabilityCol"] = probabilities
-    columns = {parameter: _vectors(found[parameter]) for parameter in wanted if parameter in found}
+        found["probabilityCol"] = probabilities[:, 1] if _single(model) else probabilities
+    columns = {parameter: _lists(found[parameter]) for parameter in wanted if parameter in found}
     if "predictionCol" in wanted:
         predictions = model.classes[decision.positions(scores, probabilities)]
         numbers = predictions.dtype.kind not in _TYPES
@@ -157,16 +170,13 @@ def _predict(
     return {parameter: columns[parameter] for parameter in wanted}
 
 
-def _vectors(values: np.ndarray) -> pa.Array:
-    """Rows of a matrix as Spark's vectors, or as lists of doubles where Spark makes the vectors."""
-    n, k = values.shape
-    offsets = pa.array(np.arange(0, n * k + 1, k, dtype=np.int32))
-    lists = pa.ListArray.from_arrays(offsets, pa.array(values.astype(np.float64).ravel()))
-    if not _OVER_ARROW:
-        return lists
-    kinds, sizes = pa.array(np.full(n, _DENSE, np.int8)), pa.nulls(n, pa.int32())
-    parts = {"type": kinds, "size": sizes, "indices": pa.nulls(n, pa.list_(pa.int32())), "values": lists}
-    return pa.StructArray.from_arrays(list(parts.values()), names=list(parts))
+def _lists(values: np.ndarray) -> pa.Array:
+    """Doubles, or lists of as many doubles as the array has columns."""
+    flat = pa.array(values.astype(np.float64).ravel())
+    if values.ndim == 1:
+        return flat
+    offsets = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat)
 
 
 def measure(model: LinearModel, frame: DataFrame, features: Any, roles: Roles) -> Metrics:

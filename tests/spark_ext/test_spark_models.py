@@ -123,7 +123,7 @@ def test_a_twin_keeps_the_parameters_and_is_saved(rows, tmp_path):
     assert loaded.predict(Vectors.dense(1, 2, 3)) == model.predict(Vectors.dense(1, 2, 3))
 
 
-def test_what_has_no_twin_says_why():
+def test_what_has_no_twin_says_why(spark):
     def why(model):
         with pytest.raises(ConfigError) as error:
             model.toSparkML()
@@ -229,7 +229,7 @@ def test_thresholds_that_do_not_suit_are_refused(rows):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_single_vectors(name):
+def test_single_vectors(spark, name):
     model = classifier(name)
     native = model.toSparkML()
     for vector in (Vectors.dense(1.0, -2.0, 0.5), Vectors.sparse(3, [1], [4.0])):
@@ -244,7 +244,7 @@ def test_single_vectors(name):
         model.predict(Vectors.dense(1.0, 2.0))
 
 
-def test_what_is_of_the_fit_cannot_be_set_on_a_model():
+def test_what_is_of_the_fit_cannot_be_set_on_a_model(spark):
     with pytest.raises(ConfigError, match="maxIter says how the model was fitted"):
         classifier("binary").setMaxIter(3)
     assert classifier("hinge").getLoss() == "squared_hinge"
@@ -278,3 +278,14 @@ def test_a_table_of_categories():
         ("job", None, "no", 5, 4.0),
     ]
     assert len(pd.DataFrame(table)) == 8
+
+
+def test_files_are_predicted_by_python_too(spark, tmp_path):
+    """A scan of Parquet hands columns on, not rows, and Spark goes another way then."""
+    rows = [(float(i % 5), "ab"[i % 2], float(i % 3 > 0)) for i in range(40)]
+    spark.createDataFrame(rows, "x double, c string, label double").write.parquet(str(tmp_path / "rows"))
+    frame = spark.read.parquet(str(tmp_path / "rows"))
+    model = spark_ext.SGDClassifier(featuresCol=["x", "c"], numWorkers=1, maxIter=1).fit(frame)
+    found = model.transform(frame).select("probability", "rawPrediction", "prediction").collect()
+    assert len(found) == 40
+    assert {row.prediction for row in found} <= {0.0, 1.0}
