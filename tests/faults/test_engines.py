@@ -57,7 +57,7 @@ def java():
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("spark")
+@pytest.mark.xdist_group("clusters")
 def test_local_cluster(java, tmp_path):
     check(run_on("local-cluster[2,1,1024]", tmp_path))
 
@@ -106,7 +106,7 @@ def standalone(java, tmp_path):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("spark")
+@pytest.mark.xdist_group("clusters")
 def test_standalone_cluster(standalone, tmp_path):
     told = run_on(standalone, tmp_path)
     check(told)

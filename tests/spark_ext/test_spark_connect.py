@@ -77,7 +77,7 @@ def _await(log, text, process):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("spark")
+@pytest.mark.xdist_group("clusters")
 def test_a_client_without_java_trains_the_same_models(remote, tmp_path):
     rng = np.random.default_rng(0)
     rows = pd.DataFrame(rng.normal(size=(400, 2)), columns=["a", "b"]).assign(city=rng.choice(["Ulm", "Kiel"], 400))

@@ -22,11 +22,14 @@ from dsgd.errors import ConfigError, DataError, WorkerLost
 from dsgd.train.config import FitConfig
 from dsgd.train.modes import Sync
 from dsgd.train.rank import Failure
+from pipelines.java import java_problem
 from spark_ext.cluster import allocation, engine, execution, post, retry, shares, worker
 from spark_ext.cluster.engine import SparkEngine
 from spark_ext.cluster.feed import Feed
 from spark_ext.cluster.messages import RankLost, translate
 from spark_ext.cluster.post import Listening
+
+from ..conftest import unavailable
 
 SELF = "dsgd.train.selftest:"
 COLUMNS = ["a", "b", "city"]
@@ -342,7 +345,10 @@ def test_cross_validation_in_parallel_takes_turns(people):
 
 
 @pytest.mark.timeout(200)
-def test_cores_of_a_task_are_threads_and_sparks_interface_names_the_rounds(spark, tmp_path):
+@pytest.mark.xdist_group("clusters")
+def test_cores_of_a_task_are_threads_and_sparks_interface_names_the_rounds(tmp_path):
+    if java_problem():
+        unavailable(java_problem())
     script = Path(__file__).with_name("settings_client.py")
     here = os.environ | {"PYTHONPATH": str(Path(spark_ext.__file__).parents[1])}
     words = [sys.executable, str(script), str(tmp_path)]
