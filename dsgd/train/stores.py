@@ -104,10 +104,10 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
             f"the model to start from has coefficients of shape {coef.shape}, and this fit needs "
             f"{(problem.outputs, problem.layout.size)}; start anew, or give the same features and classes"
         )
-    params = problem.scaling.standardised(coef, np.asarray(initial["intercept"]))
-    if not problem.intercept:
-        params[-problem.outputs :] = 0  # that of the model to start from is not trained any further, nor wanted
-    return params
+    # A fit without an intercept neither trains nor wants that of the model to start from. (Columns that are constant here may
+    # still have a part in what the standardised model adds to every row.)
+    intercept = np.asarray(initial["intercept"]) if problem.intercept else np.zeros(problem.outputs)
+    return problem.scaling.standardised(coef, intercept)
 
 
 def pack_result(
