@@ -101,6 +101,10 @@ class DaskEngine:
         """The client that this engine works through."""
         return self._client
 
+    def at_close(self, action: Callable[[], Any]) -> None:
+        """Have something done when the engine is closed: what a fit has put on the workers let go of, say."""
+        self._owned.callback(action)
+
     def slots(self) -> int:
         """Workers of the cluster now: one rank each."""
         return len(self._threads())

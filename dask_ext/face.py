@@ -37,6 +37,7 @@ class DaskFace:
         places = engine.places(estimator.n_workers or engine.slots())
         beside = {"label": y, "weight": sample_weight, "offset": offset}
         dataset = collect(engine.client, X, beside, features, places)
+        engine.at_close(dataset.release)
         if reset and is_frame(X):
             inputs.note_columns(estimator, dataset.spec.columns)
         elif reset:

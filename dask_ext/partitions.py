@@ -73,6 +73,11 @@ class PartitionsDataset(Dataset):
         """Return the same rows with the features of a fitted model."""
         return PartitionsDataset(self.partitions, self.roles, spec, self.places)
 
+    def release(self) -> None:
+        """Let go of the rows on the workers, in the client: a traceback that is kept would otherwise keep them there."""
+        for partition in self.partitions:
+            partition.data.release()
+
     def splits(self) -> list[Split]:
         """One split for each partition that has rows."""
         return [Split("", 0, 0, p.rows, index=i) for i, p in enumerate(self.partitions) if p.rows]

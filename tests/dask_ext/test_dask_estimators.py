@@ -1,5 +1,8 @@
 """What is Dask's own in the estimators: partitions stay where they are, predictions are lazy, arrays come in chunks."""
 
+import gc
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,16 +148,31 @@ def test_the_tree_aggregate_reads_partitions_too(dask_client, rows):
     np.testing.assert_allclose(model.coef_, ring.coef_, rtol=0.01)
 
 
+def await_release(held, before):
+    limit = time.monotonic() + 30
+    while held() - before and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert held() <= before
+
+
 def test_nothing_stays_on_the_workers(dask_client, rows):
+    """Nor does it take the collector of garbage, which sees to tracebacks that are kept, sooner or later."""
     X, y = rows
     lazy = dd.from_pandas(pd.DataFrame(X, columns=["a", "b", "c"]).assign(late=y), npartitions=2)
+    bad = dd.from_pandas(pd.DataFrame(X, columns=["a", "b", "c"]).assign(late=np.nan), npartitions=2)
 
     def held():
         return {key for keys in dask_client.has_what().values() for key in keys if "as_table" in str(key)}
 
-    before = held()
-    dask_ext.SGDClassifier(random_state=0, max_iter=1).fit(lazy, "late")
-    deadline = distributed.utils.Deadline.after(10)
-    while held() - before and not deadline.expired:
-        pass
-    assert held() <= before
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        dask_ext.SGDClassifier(random_state=0, max_iter=1, tol=None).fit(lazy, "late")
+        await_release(held, before)
+        with pytest.raises(DataError) as raised:
+            dask_ext.SGDRegressor(random_state=0).fit(bad, "late")
+        await_release(held, before)
+        assert raised.value.__traceback__ is not None
+    finally:
+        gc.enable()
