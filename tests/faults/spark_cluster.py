@@ -159,7 +159,22 @@ def fit_under_dynamic_allocation(master, directory):
         spark.stop()
 
 
+def ranks_and_rounds(engine, directory):
+    """What gangs and aggregates come to when they are interrupted and when a task fails."""
+    told = {"interrupt": stand(engine, directory, "interrupt", _thread.interrupt_main)}
+    told["after_interrupt"] = len(selftest.check(engine, 2, deadline=90.0))
+    leaf = str(Path(directory, "leaf"))
+    told["leaf"] = engine.aggregate(SELF + "crash_once", [leaf], SELF + "bracket").decode()
+    told["rounds"] = [times_seen(engine) for _ in range(4)]
+    victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
+    told["executor"] = stand(engine, directory, "executor", lambda: kill_executor(victim))
+    told["after_executor"] = len(selftest.check(engine, 2, deadline=90.0))
+    return told
+
+
 def main(master, directory):
+    """Everything on a standalone cluster; of what is the same there, executors of a local-cluster show a part."""
+    standalone = master.startswith("spark:")
     spark = session(master, directory)
     try:
         with SparkEngine(spark) as engine:
@@ -168,22 +183,17 @@ def main(master, directory):
                 "ranks": [record["rank"] for record in found],
                 "scratch": sorted({record["scratch"] for record in found}),
                 "executors": len({psutil.Process(record["process"]).parent().ppid() for record in found}),
-                "interrupt": stand(engine, directory, "interrupt", _thread.interrupt_main),
             }
-            told["after_interrupt"] = len(selftest.check(engine, 2, deadline=90.0))
-            leaf = str(Path(directory, "leaf"))
-            told["leaf"] = engine.aggregate(SELF + "crash_once", [leaf], SELF + "bracket").decode()
-            told["rounds"] = [times_seen(engine) for _ in range(4)]
-            victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
-            told["executor"] = stand(engine, directory, "executor", lambda: kill_executor(victim))
-            told["after_executor"] = len(selftest.check(engine, 2, deadline=90.0))
-            path = str(Path(directory, "rows.parquet")) if master.startswith("spark:") else None
+            if standalone:
+                told |= ranks_and_rounds(engine, directory)
+            path = str(Path(directory, "rows.parquet")) if standalone else None
             told["fit"] = fit_that_loses_an_executor(spark, engine, path)
-            told["coefficients"] = list(estimator().fit(spark.createDataFrame(table())).coefficients)
+            if standalone:
+                told["coefficients"] = list(estimator().fit(spark.createDataFrame(table())).coefficients)
             told["left"] = [path for path in told["scratch"] if os.path.exists(path)]
     finally:
         spark.stop()
-    if master.startswith("spark:"):
+    if standalone:
         told["dynamic"] = fit_under_dynamic_allocation(master, directory)
     print(json.dumps(told), flush=True)
 

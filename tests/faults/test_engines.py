@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("spark_cluster.py")
 
 def run_on(master, directory):
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), master, str(directory)], capture_output=True, text=True, timeout=280
+        [sys.executable, str(SCRIPT), master, str(directory)], capture_output=True, text=True, timeout=480
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -35,12 +35,6 @@ def check(told):
     assert told["ranks"] == [0, 1]
     assert len(told["scratch"]) == 1, "ranks of one machine share one directory, whatever their executors"
     assert told["executors"] == 2
-    assert told["interrupt"] == "KeyboardInterrupt"
-    assert told["after_interrupt"] == 2
-    assert told["leaf"] == "leaf"
-    assert told["rounds"] == [[n, n] for n in range(1, 5)], "leaves find what they left in the round before"
-    assert told["executor"] == "WorkerLost"
-    assert told["after_executor"] == 2
     assert told["left"] == []
     assert told["fit"]["apart"] < 0.05, "a fit that begins again ends where it would have ended"
     assert told["fit"]["begun"] == 2, "the ranks' epochs reach the driver, of both attempts"
@@ -56,7 +50,7 @@ def java():
         unavailable(problem)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.xdist_group("clusters")
 def test_local_cluster(java, tmp_path):
     check(run_on("local-cluster[2,1,1024]", tmp_path))
@@ -105,11 +99,17 @@ def standalone(java, tmp_path):
         yield address
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 @pytest.mark.xdist_group("clusters")
 def test_standalone_cluster(standalone, tmp_path):
     told = run_on(standalone, tmp_path)
     check(told)
+    assert told["interrupt"] == "KeyboardInterrupt"
+    assert told["after_interrupt"] == 2
+    assert told["leaf"] == "leaf"
+    assert told["rounds"] == [[n, n] for n in range(1, 5)], "leaves find what they left in the round before"
+    assert told["executor"] == "WorkerLost"
+    assert told["after_executor"] == 2
     assert told["fit"]["apart"] == 0.0, "with rows from files, to the last bit"
     assert len(told["dynamic"]["said"]) == 1
     assert told["dynamic"]["coefficients"] == pytest.approx(told["coefficients"], rel=0.01, abs=0.01)
