@@ -16,11 +16,12 @@ from dsgd.train.rank import Failure
 
 from . import allocation, cells, feed, slots, worker
 from .kept import Kept
+from .kinds import Classic, wrap
 from .messages import translate
 from .ordering import order
 from .post import Listening, post
 from .reports import nobody
-from .session import Classic, Job, Session, wrap
+from .session import Job, Session
 
 _log = logging.getLogger(__name__)
 # Seconds for tidying up to find free slots: other jobs may hold them for hours.

@@ -41,7 +41,7 @@ class Run:
     depth : int
         Levels of the tree-aggregate with topology="engine".
     verbose : int
-        Above 0, a progress bar is shown.
+        As in ``dsgd.display.shown``.
     """
 
     name: str

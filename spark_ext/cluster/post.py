@@ -19,8 +19,9 @@ from dsgd.train.rank import Failure
 from dsgd.transport import FitKeys, Security, frames
 from dsgd.transport.endpoint import configure, listen
 
+from .kinds import Classic
 from .reports import LAST, MOST, SENT, Mailbox, nobody
-from .session import Classic, Session
+from .session import Session
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()

@@ -15,7 +15,8 @@ pytest.importorskip("pyspark")
 
 from pyspark import BarrierTaskInfo
 
-from spark_ext.cluster import cells, worker
+import spark_ext
+from spark_ext.cluster import cells, session, worker
 from spark_ext.cluster.engine import SparkEngine
 from spark_ext.cluster.meeting import Meeting, _host
 from spark_ext.cluster.messages import translate
@@ -126,7 +127,7 @@ def test_a_fit_that_never_gets_its_turn_says_so(spark):
         selftest.check(engine, 2)
 
 
-def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
+def test_slots_that_others_hold_are_not_waited_for_for_ever(spark, monkeypatch):
     def hold(batches):
         for batch in batches:
             time.sleep(150.0)
@@ -155,6 +156,12 @@ def test_slots_that_others_hold_are_not_waited_for_for_ever(spark):
             time.sleep(0.05)
         with pytest.raises(WorkerLost, match="had not started together after 1 s"):
             selftest.check(SparkEngine(spark), 2, deadline=1.0)
+        # Rows from a DataFrame come after stages of the user's own, which may take any time, but not wait for ever.
+        monkeypatch.setattr(session, "_HELD_UP", 3.0)
+        with pytest.raises(WorkerLost, match="no task of the job has run for 3 s: other jobs hold the slots"):
+            spark_ext.SGDClassifier(featuresCol=["id"], labelCol="y").fit(
+                spark.range(4).selectExpr("id", "id % 2 AS y")
+            )
     finally:
         context.cancelJobGroup("dsgd-test-holder")
         holder.join(60.0)

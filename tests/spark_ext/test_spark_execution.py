@@ -258,7 +258,7 @@ def test_a_driver_that_cannot_be_reached_is_told_of_once(spark, people, by_ring,
 def test_a_driver_that_cannot_listen_is_told_of(spark, monkeypatch, caplog):
     monkeypatch.setattr(post, "_told", set())
     with SparkEngine(spark, listening=Listening(port_range=(1, 1), interface="192.0.2.77")) as other:
-        monkeypatch.setattr("spark_ext.cluster.session.Classic.setting", lambda self, key, default: "192.0.2.77")
+        monkeypatch.setattr("spark_ext.cluster.kinds.Classic.setting", lambda self, key, default: "192.0.2.77")
         monkeypatch.setattr(engine.slots, "require", lambda *_: None)
         monkeypatch.setattr(allocation, "forbids_gangs", lambda session: False)
         assert other.launch(SELF + "count", [3], on_report=lambda record: None) == [b"3"]
