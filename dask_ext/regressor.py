@@ -95,7 +95,8 @@ class SGDRegressor(DaskFace, LocalRegressor):
     deadline : float, default=60.0
         Seconds without a sign of life after which a rank counts as lost.
     verbose : int or callable, default=0
-        Whether to print a line an epoch to the standard error; or what to call with each epoch's record, a dict.
+        1 is a bar with the objective in a notebook or a terminal, and a line an epoch elsewhere; 2 is always lines. Both go to
+        the standard error. Or what to call with each epoch's record, a dict.
 
     Attributes
     ----------

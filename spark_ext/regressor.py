@@ -113,7 +113,7 @@ class SGDRegressor(SparkFace, RegressorParams, Regressor):
     seed : int, default=0
         The same seed, data and ranks give the same weights.
     verbose : int, default=0
-        Above 0, a progress bar is shown while the fit runs.
+        1 is a bar in a notebook or a terminal and a line an epoch elsewhere, 2 is always lines; on the standard error.
 
     Examples
     --------

@@ -4,9 +4,8 @@ A subclass gives the task and the constructor. A face on another engine override
 it knows other kinds of data, ``_training_data``.
 """
 
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from ..data.dataset import Dataset
+from ..display import shown
 from ..errors import ConfigError
 from ..fitted import LinearModel
 from ..train.config import TrainedLinear
@@ -98,7 +98,7 @@ class LinearSGD(Fitted):
             n_workers=1 if self.n_workers is None else self.n_workers,
             **more,
         )
-        with self._engine(X) as engine:
+        with shown(type(self).__name__, config.max_iter, self.verbose) as report, self._engine(X) as engine:
             if self.n_workers is None:
                 config = replace(config, n_workers=engine.slots())
             dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
@@ -110,7 +110,7 @@ class LinearSGD(Fitted):
                 initial=initial,
                 classes=classes,
                 seen=seen,
-                on_report=self._reporter(),
+                on_report=report,
             )
         if config.tol is not None and not trained.converged:
             warnings.warn(
@@ -138,11 +138,6 @@ class LinearSGD(Fitted):
         features = {name: getattr(self, name) for name in inputs.FEATURES}
         return inputs.training_data(self, X, y, sample_weight, offset, features, reset=reset)
 
-    def _reporter(self) -> Callable[[dict], None]:
-        if callable(self.verbose):
-            return self.verbose
-        return _print_record if self.verbose else _ignore
-
     def _validation_data(self, engine: Engine, validation) -> Dataset | None:
         if validation is None or isinstance(validation, Dataset):
             return validation
@@ -152,18 +147,3 @@ class LinearSGD(Fitted):
             )
         X, y, sample_weight, offset = [*validation, None, None][:4]
         return self._training_data(engine, X, y, sample_weight, offset, reset=False)
-
-
-def _ignore(record: dict) -> None:
-    """The report of a silent fit."""
-
-
-def _print_record(record: dict) -> None:
-    """One line an epoch, on the standard error, where it does not mix with results."""
-    if "epoch" not in record:
-        return
-    parts = [f"epoch {record['epoch']}"]
-    for name, form in (("objective", ".6f"), ("validation", ".6f"), ("seconds", ".2f")):
-        if record.get(name) is not None:
-            parts.append(f"{name} {record[name]:{form}}")
-    print(", ".join(parts), file=sys.stderr)

@@ -1,50 +1,60 @@
-"""What happened in each epoch of a fit, as a list of records that prints as a table."""
+"""What happened in each epoch of a fit: a table that can be drawn."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
+from ..display import Table
+from ..display.figure import lines
+from ..errors import DataError
 
-class History(list):
-    """One dictionary an epoch.
+_DRAWN = ("objective", "validation")
+
+
+class History(Table):
+    """A list of dicts, one an epoch; see :class:`dsgd.display.Table`. Its slices are histories, too.
 
     Examples
     --------
-    >>> History([{"epoch": 1, "objective": 0.5, "rows": 10}, {"epoch": 2, "objective": 0.25, "rows": 10}])
+    >>> history = History([{"epoch": 1, "objective": 0.5, "rows": 10}, {"epoch": 2, "objective": 0.25, "rows": 10}])
+    >>> history
     epoch  objective  rows
         1        0.5    10
         2       0.25    10
+    >>> history["objective"]
+    array([0.5 , 0.25])
+    >>> history[-1]["objective"], len(history[:1])
+    (0.25, 1)
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]] = ()):
-        super().__init__(dict(record) for record in records)
+    def plot(self, y: str | Sequence[str] | None = None, *, x: str = "epoch", ax: Any = None) -> Any:
+        """Draw the objective, and the loss on validation rows where there is one, over the epochs.
 
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns, in the order in which they first occur."""
-        return list(dict.fromkeys(name for record in self for name in record))
+        Parameters
+        ----------
+        y : str or sequence of str, optional
+            Columns to draw instead.
+        x : str, default="epoch"
+            Column of the horizontal axis; ``"seconds"`` compares fits by time.
+        ax : matplotlib Axes, optional
+            Where to draw; otherwise a new figure is made.
 
-    def column(self, name: str) -> list[Any]:
-        """One column, None where an epoch has no such value."""
-        return [record.get(name) for record in self]
+        Returns
+        -------
+        Axes
 
-    def to_pandas(self) -> Any:
-        """Return a pandas DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self), columns=self.names)
-
-    def __repr__(self) -> str:
-        if not self:
-            return "History([])"
-        names = self.names
-        lines = [names, *([_text(record.get(name)) for name in names] for record in self)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
-        return "\n".join(
-            "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
-        )
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+        Raises
+        ------
+        ModuleNotFoundError
+            When matplotlib is not installed.
+        DataError
+            When there is nothing to draw.
+        KeyError
+            For a column that there is not.
+        """
+        known = [name for name in self.names if any(value is not None for value in self.column(name))]
+        asked = [name for name in _DRAWN if name in known] if y is None else [y] if isinstance(y, str) else list(y)
+        unmet = [name for name in asked if name in self.names and name not in known]
+        if unmet or not asked or not self:
+            what = f"no epoch has a value of {unmet[0]!r}" if unmet else "there are no epochs"
+            raise DataError(f"{what}; columns with values: {known}")
+        return lines(self[x], {name: self[name] for name in asked}, xlabel=x, ax=ax)

@@ -109,11 +109,11 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
     Validation rows, of --validation or --validation-filter, stop the fit early, and the best epoch is what is saved.
     """
     from dsgd import read_parquet
+    from dsgd.display.progress import movable, shown
     from dsgd.errors import in_words_of
 
     from ..faces import build, check, linear_model, session, train
     from ..outputs import check_model
-    from ..progress import epochs_bar
 
     check_model(out, force)
     columns = given({name: options[name] for name in DATA})
@@ -129,7 +129,7 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
     with in_words_of(_words(engine)):
         check(task, parameters, mode)
         dataset.spec  # noqa: B018  a wrong column is told before a cluster is asked for
-        with session(engine, **place), epochs_bar(options["max_iter"]) as report:
+        with session(engine, **place), shown("training", options["max_iter"], int(movable())) as report:
             model = train(engine, build(engine, task, parameters, mode), dataset, held_out, report)
     _save(linear_model(model), out, force, {name: options[name] for name in (*ROLES, "engine")} | {"data": data})
 

@@ -64,7 +64,11 @@ class RunParams(ColumnParams, HasAggregationDepth):
     deadline = make_param(
         "deadline", "Seconds without a sign of life after which a rank counts as lost, > 0.", TypeConverters.toFloat
     )
-    verbose = make_param("verbose", "Above 0, a progress bar is shown while the fit runs.", TypeConverters.toInt)
+    verbose = make_param(
+        "verbose",
+        "1 is a bar in a notebook or a terminal and a line an epoch elsewhere, 2 is always lines; on the standard error.",
+        TypeConverters.toInt,
+    )
 
     def __init__(self, *args: Any):
         super().__init__(*args)
