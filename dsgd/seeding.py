@@ -7,7 +7,7 @@ a stream whose position depends on what ran before; so the same seed gives the s
 import numpy as np
 
 # The branches of the tree, one per kind of choice.
-ROWS, ORDER, INIT, VALIDATION, SKETCH, COMPRESSION = range(6)
+ROWS, ORDER, INIT, VALIDATION, SKETCH, COMPRESSION, FOLDS = range(7)
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:

@@ -202,6 +202,7 @@ class Sample(SampledRows):
             _add_squares(problem, rows, position, self.squares)
             if plan.fraction < 1:
                 chosen = chosen[draw.random(len(chosen)) < plan.fraction]
+            self._note(chosen)
             features.append(encode(problem, rows, chosen, position, width))
             targets.append(rows.label[chosen])
             weights.append(rows.weight[chosen] if rows.weight.size else np.ones(len(chosen), problem.dtype))
@@ -214,6 +215,9 @@ class Sample(SampledRows):
             np.concatenate([empty, *weights]) * problem.dtype.type(problem.weight_scale),
             np.concatenate([empty, *offsets]),
         )
+
+    def _note(self, chosen: np.ndarray) -> None:
+        """Take notice of the rows of a block that are drawn; for samples that are told apart by rows."""
 
 
 def _add_squares(problem: Problem, rows: Rows, position: np.ndarray, squares: np.ndarray) -> None:

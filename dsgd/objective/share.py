@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.block import Block
 from ..data.order import EpochOrder
 from ..kernels.rows import Rows
 from ..seeding import ORDER, VALIDATION, generator
@@ -58,13 +59,8 @@ class Share:
 
         ``epoch`` draws the order of blocks and of runs; None keeps both as they were written.
         """
-        order = None if epoch is None else EpochOrder(self._seed, epoch, self._rank)
-        for key, block in self.store.keyed_blocks(order):
-            starts = self._select(key, block.rows, held_out=False)
-            if epoch is not None:
-                generator(self._seed, ORDER, epoch, self._rank, *key).shuffle(starts)
-            if len(starts):
-                yield self.problem.rows_of(block), starts
+        for _, block, starts in self.chosen(epoch):
+            yield self.problem.rows_of(block), starts
 
     def validation(self) -> Iterator[tuple[Rows, np.ndarray]]:
         """Yield the validation rows as ``training`` does."""
@@ -72,10 +68,20 @@ class Share:
             for _, block in self._validation.keyed_blocks():
                 yield self.problem.rows_of(block), run_starts(block.rows, self.run, None)
         elif self._fraction > 0:
-            for key, block in self.store.keyed_blocks():
-                starts = self._select(key, block.rows, held_out=True)
-                if len(starts):
-                    yield self.problem.rows_of(block), starts
+            for _, block, starts in self.chosen(held_out=True):
+                yield self.problem.rows_of(block), starts
+
+    def chosen(
+        self, epoch: int | None = None, held_out: bool = False
+    ) -> Iterator[tuple[tuple[int, ...], Block, np.ndarray]]:
+        """Yield the blocks with their keys and the runs that are for training, or those that are held out of it."""
+        order = None if epoch is None else EpochOrder(self._seed, epoch, self._rank)
+        for key, block in self.store.keyed_blocks(order):
+            starts = self._select(key, block.rows, held_out)
+            if epoch is not None:
+                generator(self._seed, ORDER, epoch, self._rank, *key).shuffle(starts)
+            if len(starts):
+                yield key, block, starts
 
     def training_rows(self) -> int:
         """Number of this rank's training rows."""

@@ -30,10 +30,11 @@ def solve_by_rounds(
     *,
     regression: bool,
     watched: bool,
+    newton: type[Newton] = Newton,
 ) -> np.ndarray | None:
     """Train by the recipe that optimizer="auto" is for this problem; None where it is one of steps, with ``state`` as it was.
 
-    ``watched`` says that there are validation rows, by which many weights are stopped.
+    ``watched`` says that there are validation rows, by which many weights are stopped; ``newton`` is the recipe for few weights.
     """
     if not takes_rounds(config, ranks):
         return None
@@ -42,7 +43,7 @@ def solve_by_rounds(
     if active is None:
         return None
     if len(active) <= few:
-        params = Newton(field, active, progress, fresh).run(params)
+        params = newton(field, active, progress, fresh).run(params)
     else:
         if regression:
             begin_regression(field, params, fresh)

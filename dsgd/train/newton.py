@@ -67,7 +67,7 @@ class Newton:
         """Return the trained parameters."""
         exact = params.astype(np.float64)
         best = _Point(self._start(exact[self.positions]), np.inf, np.zeros(0))
-        weights, halvings, floor = self.solver.solve(best.weights, self.fresh), 0, self.solver.floor
+        weights, halvings, floor = self._solve_sample(best.weights), 0, self.solver.floor
         self._last_fall = self.solver.last_fall
         while True:
             # The ranks' processors may round differently, and all must go on, or stop, alike.
@@ -100,6 +100,9 @@ class Newton:
             weights = weights.copy()
             weights[-1] = null_intercept(self.problem.loss, self.sample.totals())
         return weights
+
+    def _solve_sample(self, weights: np.ndarray) -> np.ndarray:
+        return self.solver.solve(weights, self.fresh)
 
     def _step(self, best: _Point, floor: float) -> tuple[np.ndarray, float, float]:
         """The step from a point, what it should bring, and the floor that it was made with.

@@ -84,6 +84,11 @@ class SampleSolver:
             weights = self._solve_part(weights, part)
         return weights if np.isfinite(weights).all() else start
 
+    def improve(self, near: np.ndarray) -> np.ndarray:
+        """Return the minimum from weights near it: those that a similar problem has there."""
+        weights = self._solve_part(near, 1.0)
+        return weights if np.isfinite(weights).all() else near
+
     def size(self, value: float) -> float:
         """What rounding is measured by: a value near zero may be the difference of large ones."""
         self._largest = max(self._largest, abs(value) if np.isfinite(value) else 0.0)
