@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..data.dataset import Dataset
 from ..data.matrices import COLUMN
+from ..display import Table
 from ..errors import ConfigError
 from ..fitted import LinearModel
 from ..metrics import Metrics
@@ -104,6 +105,26 @@ class Fitted(BaseEstimator):
         """
         check_is_fitted(self, "model_")
         return self.model_.weights(column)
+
+    def coefficient_table(self, largest: int | None = None) -> Table:
+        """Return the coefficients with the names of what they are of; see :meth:`dsgd.LinearModel.coefficient_table`.
+
+        Parameters
+        ----------
+        largest : int, optional
+            Only that many, of the largest absolute value, the largest first. They are on the scale of the data.
+
+        Returns
+        -------
+        Table
+            Printed as a table, HTML in a notebook; ``to_pandas()`` makes a DataFrame.
+
+        Raises
+        ------
+        ConfigError, NotFittedError
+        """
+        check_is_fitted(self, "model_")
+        return self.model_.coefficient_table(largest)
 
     def save(self, path, *, overwrite: bool = False) -> None:
         """Save the fitted model as a directory that every package loads; see :func:`dsgd.fitted.save`.

@@ -18,11 +18,12 @@ from ..losses import OneVersusRest, Softmax, make_loss
 from ..metrics import Metrics, metrics_for
 from ..train.config import TrainedLinear
 from . import scoring
+from .describe import Described
 from .targets import as_targets, class_positions
 
 
-@dataclass(frozen=True)
-class LinearModel:
+@dataclass(frozen=True, repr=False)
+class LinearModel(Described):
     """A linear model of k outputs over d weights.
 
     Attributes

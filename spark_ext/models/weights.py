@@ -6,8 +6,7 @@ from pyspark.ml.linalg import DenseMatrix, DenseVector, Vectors
 
 from dsgd.errors import ConfigError
 from dsgd.fitted import LinearModel
-
-from .coefficients import Coefficient, coefficient_table
+from dsgd.fitted.coefficients import Coefficient, coefficient_rows
 
 
 class Weights:
@@ -58,4 +57,4 @@ class Weights:
         list of Coefficient
             ``pandas.DataFrame(model.coefficientTable())`` is a table.
         """
-        return coefficient_table(self.core, self._element_names)
+        return coefficient_rows(self.core, self._element_names)

@@ -18,7 +18,7 @@ import spark_ext
 from dsgd import ConfigError, DataError
 from dsgd.data.spec import Categorical, FeatureSpec, Vector
 from dsgd.fitted import LinearModel
-from spark_ext.models.coefficients import coefficient_table
+from dsgd.fitted.coefficients import coefficient_rows
 from spark_ext.models.predictions import add_predictions
 
 COLUMNS = ["a", "b", "c"]
@@ -270,7 +270,7 @@ def test_a_table_of_categories():
     spec = FeatureSpec(("age",), (Categorical("city", values=("Ulm",)), Categorical("job", bits=2)))
     coef = np.array([[1.0, 2.0, 3.0, 0.0, 0.0, 4.0, 0.0], [0.0] * 7])
     core = LinearModel(coef, np.zeros(2), np.array(["no", "yes"]), spec, "log_loss", outputs="softmax")
-    table = coefficient_table(core, None)
+    table = coefficient_rows(core)
     assert [tuple(row) for row in table if row.label == "no"] == [
         ("age", None, "no", 0, 1.0),
         ("city", "Ulm", "no", 1, 2.0),
