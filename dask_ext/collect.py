@@ -1,38 +1,27 @@
-"""From Dask's collections to a dataset of partitions: computed once, described on their workers, never brought to the client."""
+"""From Dask's collections to a dataset of partitions: computed once, described on their workers, never brought to the client.
 
-import math
-from collections.abc import Sequence
+In come frames, arrays or lists of delayed partitions, with labels, weights and offsets inside them or beside them, in the same
+partitions or in others. Rows stay where they are computed; columns that are cut otherwise travel to them.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask
-import dask.array as da
-import dask.dataframe as dd
 import distributed
-import pyarrow as pa
+import numpy as np
 
-from dsgd.data.dataset import Dataset
 from dsgd.data.resolve import Options, Roles
-from dsgd.data.sources import NO_NAMES, as_dataset, refuse_options
-from dsgd.data.spec import FeatureSpec
-from dsgd.data.tables import as_table
-from dsgd.errors import ConfigError, DataError
+from dsgd.data.sources import NO_NAMES, refuse_options
+from dsgd.errors import DataError, WorkerLost
 
+from . import pieces
+from .align import Beside, cuts, sort_out
+from .kinds import is_array
 from .partitions import Partition, PartitionsDataset
+from .pieces import GIVEN
 from .watching import wait
-
-_ROLES = {"label": "y", "weight": "sample_weight", "offset": "offset"}
-# Rows of a partition that are looked at for its columns.
-_PEEK = 1024
-
-
-def is_frame(X: Any) -> bool:
-    """Whether X is a Dask DataFrame."""
-    return isinstance(X, dd.DataFrame)
-
-
-def is_array(X: Any) -> bool:
-    """Whether X is a Dask Array."""
-    return isinstance(X, da.Array)
 
 
 def collect(
@@ -41,112 +30,132 @@ def collect(
     beside: dict[str, Any],
     features: dict[str, Any],
     places: Sequence[str],
+    who: str = "fit",
 ) -> PartitionsDataset:
     """Compute a collection's partitions on the workers and return them as a dataset.
 
     Parameters
     ----------
     client : distributed.Client
-    X : dask.dataframe.DataFrame or dask.array.Array
+    X : dask.dataframe.DataFrame, dask.array.Array, or list of Delayed or Future
     beside : dict
-        By role ("label", "weight", "offset") a column's name, a Dask Series or Array of the same partitions, or None.
+        By role ("label", "weight", "offset") a column's name, a Dask Series or Array, delayed partitions, an array in memory,
+        or None.
     features : dict
         Options about the columns of a frame; an array takes ``missing`` only.
     places : sequence of str
         The worker of each rank.
+    who : str
+        Whose tasks these are, for Dask's dashboard.
 
     Raises
     ------
     ConfigError, DataError
         For collections that do not fit together, unknown columns and wrong types.
+    WorkerLost
+        For rows that were lost with their worker and cannot be had again.
     """
     if is_array(X):
         refuse_options(Options(**features), NO_NAMES, but="missing")
-    parts, roles = _frame_parts(X, beside) if is_frame(X) else _array_parts(X, beside)
-    futures = client.compute(parts)
-    descriptions = [client.submit(describe, future, roles, features) for future in futures]
-    wait(client, descriptions)
-    described = client.gather(descriptions)
+    parts, given = sort_out(X, beside)
+    tasks = Tasks(client, who)
+    futures = tasks.encode(parts, given)
+    if given.loose:
+        futures = tasks.join(futures, given.loose)
+    described = tasks.ask("describe", pieces.describe, futures, given.named, features)
     holders = client.who_has(futures)
     partitions = [
-        Partition(future, rows, tuple(holders.get(future.key, ())))
-        for future, (rows, _) in zip(futures, described, strict=True)
+        Partition(future, found.rows, tuple(holders.get(future.key, ())))
+        for future, found in zip(futures, described, strict=True)
     ]
-    spec = next((spec for _, spec in described if spec is not None), None)
-    if spec is None:
+    return PartitionsDataset(partitions, *_agreed(described), places)
+
+
+def _agreed(described: Sequence[pieces.Described]) -> tuple[Roles, Any]:
+    """What the partitions that have rows say of their columns."""
+    full = [(number, found) for number, found in enumerate(described) if found.rows]
+    if not full:
         raise DataError("the Dask collection has no rows; a fit needs at least one")
-    return PartitionsDataset(partitions, roles, spec, places)
-
-
-def describe(part: Any, roles: Roles, features: dict[str, Any]) -> tuple[int, FeatureSpec | None]:
-    """Return a partition's rows, and the features that its columns give, on the worker that has it; None if it is empty."""
-    if isinstance(part, pa.Table):
-        if part.num_rows == 0:
-            return 0, None
-        peek: Dataset = as_dataset(part.slice(0, _PEEK), roles.label, roles.weight, roles.offset, **features)
-        return part.num_rows, peek.spec
-    X, _ = part
-    return (X.shape[0], as_dataset(X[:1], missing=features["missing"]).spec) if X.shape[0] else (0, None)
-
-
-def _frame_parts(X: dd.DataFrame, beside: dict[str, Any]) -> tuple[list, Roles]:
-    names: dict[str, Any] = {}
-    for role, values in beside.items():
-        if isinstance(values, dd.Series):
-            if values.npartitions != X.npartitions:
-                raise ConfigError(
-                    f"{_ROLES[role]} has {values.npartitions} partitions and X has {X.npartitions}; name a column of X"
-                )
-            names[role] = f"__{role}__"
-            X = X.assign(**{names[role]: values})
-        elif values is None or isinstance(values, str):
-            names[role] = values
-        else:
-            raise ConfigError(
-                f"{_ROLES[role]} must be the name of a column of X, or a Dask Series, when X is a Dask DataFrame; not "
-                f"{type(values).__name__}"
+    first, found = full[0]
+    for number, other in full:
+        if other.roles != found.roles:
+            raise DataError(
+                f"partition {number} has {_said(other.roles)} and partition {first} has {_said(found.roles)}; all partitions "
+                "need the same"
             )
-    missing = [name for name in names.values() if name is not None and name not in X.columns]
-    if missing:
-        raise DataError(f"X has no column {missing[0]!r}; its columns are {list(X.columns)}")
-    return [dask.delayed(as_table)(part) for part in X.to_delayed()], Roles(**names)
+    if "label" not in found.roles:
+        raise DataError("the partitions have no labels; give y, or make each partition a tuple (X, y)")
+    return Roles(**found.roles), found.spec
 
 
-def _array_parts(X: da.Array, beside: dict[str, Any]) -> tuple[list, Roles]:
-    if X.ndim != 2:
-        raise DataError(f"a matrix of shape (n, d) was expected, not an array of {X.ndim} dimensions")
-    X = X.rechunk({1: -1})
-    columns = {role: aligned(X, role, values) for role, values in beside.items() if values is not None}
-    names: dict[str, Any] = {role: _ROLES[role] for role in columns}
-    blocks = X.to_delayed().ravel()
-    roles = list(columns)
-    parts = [dask.delayed(_beside)(block, roles, *(columns[r][i] for r in roles)) for i, block in enumerate(blocks)]
-    return parts, Roles(**names)
+def _said(roles: dict[str, str]) -> str:
+    return " and ".join(GIVEN[role] for role in GIVEN if role in roles) or "no y"
 
 
-def aligned(X: da.Array, role: str, values: Any) -> list:
-    """Return the labels, weights or offsets of a matrix in delayed pieces, one to each of its chunks of rows.
+class Tasks:
+    """The tasks of one collection, named so that the dashboard tells what they do and for whom."""
 
-    Raises
-    ------
-    ConfigError, DataError
-        For names of columns, chunks of unknown length, and another number of rows.
-    """
-    if isinstance(values, str):
-        raise ConfigError(
-            f"{_ROLES[role]}={values!r} names a column, and a Dask Array has no column names; give an array"
-        )
-    values = values if is_array(values) else da.asarray(values)
-    for name, array in (("X", X), (_ROLES[role], values)):
-        if any(math.isnan(length) for length in array.shape):
-            raise ConfigError(
-                f"{name} has chunks of unknown length, as a Dask Array that was a frame has; find them out first: "
-                f"{name} = {name}.compute_chunk_sizes()"
-            )
-    if values.ndim != 1 or values.shape[0] != X.shape[0]:
-        raise DataError(f"{_ROLES[role]} has shape {values.shape} and X has shape {X.shape}; one value a row is needed")
-    return list(values.rechunk((X.chunks[0],)).to_delayed().ravel())
+    def __init__(self, client: distributed.Client, who: str):
+        self.client, self._who, self._token = client, who, uuid.uuid4().hex
+
+    def _key(self, what: str, number: int) -> str:
+        return f"dsgd-{what}-{self._who}-{self._token}-{number}"
+
+    def encode(self, parts: Sequence[Any], given: Beside) -> list[distributed.Future]:
+        """Compute the partitions, with the columns that are paired with them."""
+        roles = list(given.paired)
+        encode = dask.delayed(pieces.encode, pure=False)
+        tasks = [
+            encode(i, part, roles, *(given.paired[role][i] for role in roles), dask_key_name=self._key("encode", i))
+            for i, part in enumerate(parts)
+        ]
+        return self.client.compute(tasks)
+
+    def ask(self, what: str, function: Callable[..., Any], futures: Sequence[distributed.Future], *more: Any) -> list:
+        """Ask every partition something, where it is."""
+        answers = [
+            self.client.submit(function, i, future, *more, key=self._key(what, i)) for i, future in enumerate(futures)
+        ]
+        return self.gather(answers)
+
+    def join(self, futures: Sequence[distributed.Future], loose: dict[str, Any]) -> list[distributed.Future]:
+        """Put columns that are cut otherwise beside the partitions, by position."""
+        wanted = self.ask("count", _count, futures)
+        ranges: list[dict[str, list]] = [{} for _ in futures]
+        for role, values in loose.items():
+            source = self._source(role, values)
+            for own, found in zip(ranges, cuts(wanted, [rows for _, rows in source], GIVEN[role]), strict=True):
+                own[role] = [_part(source[piece][0], start, stop) for piece, start, stop in found]
+        return [
+            self.client.submit(pieces.join, i, future, own, key=self._key("join", i))
+            for i, (future, own) in enumerate(zip(futures, ranges, strict=True))
+        ]
+
+    def _source(self, role: str, values: Any) -> list[tuple[Any, int]]:
+        """Pieces of a column and their lengths."""
+        if isinstance(values, np.ndarray):
+            return [(values, len(values))]
+        found = self.client.compute(list(values))
+        return list(zip(found, self.ask(f"count-{role}", _count, found), strict=True))
+
+    def gather(self, futures: Sequence[distributed.Future]) -> list[Any]:
+        """Wait for the futures' results; what ends their wait is said in the words of a user."""
+        try:
+            wait(self.client, futures)
+            return self.client.gather(list(futures))
+        except distributed.KilledWorker as error:
+            raise WorkerLost(f"the workers that computed a partition died, several times: {error}") from error
+        except distributed.CancelledError as error:
+            raise WorkerLost(
+                f"partitions were cancelled, or lost with the worker that held them, and Dask cannot make them again: {error}; "
+                "make the collection again (persist), and fit again"
+            ) from error
 
 
-def _beside(X: Any, roles: list[str], *columns: Any) -> tuple[Any, dict[str, Any]]:
-    return X, dict(zip(roles, columns, strict=True))
+def _part(values: Any, start: int, stop: int) -> tuple[Any, int, int]:
+    """A range of a piece; of an array in memory only what is needed travels."""
+    return (values[start:stop], 0, stop - start) if isinstance(values, np.ndarray) else (values, start, stop)
+
+
+def _count(number: int, piece: Any) -> int:
+    return pieces.count(piece)

@@ -12,7 +12,7 @@ from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import place, tree, versions
 from dsgd.train import rank as ranks
 
-from . import directories, placement, worker
+from . import directories, placement, stopping, worker
 from .gang import Gang, Mail, bounded, turn
 from .meeting import meeting
 from .orders import Orders
@@ -44,6 +44,8 @@ class DaskEngine:
         Seconds that a fit waits for other fits to leave its workers.
     deserted : float
         Seconds that an aggregate waits for workers where there are none.
+    who : str
+        Whose ranks these are: part of their tasks' names, which Dask's dashboard shows.
 
     Examples
     --------
@@ -64,16 +66,19 @@ class DaskEngine:
         workers: Sequence[str] | None = None,
         turn_deadline: float = 3600.0,
         deserted: float = DESERTED,
+        who: str = "fit",
     ):
         self._owned = contextlib.ExitStack()
         self._client = client if client is not None else self._any_client()
+        if self._client.status in ("closing", "closed"):
+            raise ConfigError("the client is closed; open another: Client(address)")
         if self._client.asynchronous:
             raise ConfigError(
                 "DaskEngine needs a synchronous client; found one with asynchronous=True, or a call from the event"
                 " loop's thread; pass Client(address)"
             )
         self._workers = None if workers is None else list(workers)
-        self._turn_deadline, self._deserted = turn_deadline, deserted
+        self._turn_deadline, self._deserted, self._who = turn_deadline, deserted, who
         self._name = uuid.uuid4().hex
 
     def _any_client(self) -> distributed.Client:
@@ -137,7 +142,8 @@ class DaskEngine:
         addresses, threads = placement.place(len(payloads), self._threads())
         with turn(self._client, sorted(set(addresses)), self._turn_deadline):
             probes = self._probe(sorted(set(addresses)), deadline)
-            orders = placement.orders(function, addresses, probes, threads, deadline, Mail.of(self._client).topic)
+            topic = Mail.of(self._client).topic
+            orders = placement.orders(function, addresses, probes, threads, deadline, topic, self._who)
             return self._run(orders, addresses, payloads, on_report)
 
     def _run(
@@ -170,14 +176,20 @@ class DaskEngine:
     def _probe(self, addresses: Sequence[str], deadline: float) -> dict[str, worker.Probe]:
         """Ask each worker what it has, which also shows that it has a free thread."""
         asked = {
-            address: self._client.submit(worker.probe, workers=[address], allow_other_workers=False, pure=False)
+            address: self._client.submit(
+                worker.probe,
+                key=f"dsgd-probe-{self._who}-{uuid.uuid4().hex}",
+                workers=[address],
+                allow_other_workers=False,
+                pure=False,
+            )
             for address in addresses
         }
         limit = time.monotonic() + deadline
         found: dict[str, worker.Probe] = {}
         try:
             for address, future in asked.items():
-                found[address] = future.result(timeout=max(0.1, limit - time.monotonic()))
+                found[address] = stopping.result(future, max(0.1, limit - time.monotonic()))
         except TimeoutError:
             raise WorkerLost(
                 f"the worker {address} had no free thread after {deadline:g} s: it is busy with other tasks, or frozen"
@@ -204,7 +216,16 @@ class DaskEngine:
         pinned: dict[str, Any] = {"workers": list(threads)} if self._workers is not None else {}
         level = [
             self._client.submit(
-                worker.run_leaf, function, *shipped, index, len(payloads), self._name, 1, pure=False, **pinned
+                worker.run_leaf,
+                function,
+                *shipped,
+                index,
+                len(payloads),
+                self._name,
+                1,
+                key=f"dsgd-leaf-{self._who}-{uuid.uuid4().hex}",
+                pure=False,
+                **pinned,
             )
             for index, shipped in enumerate(self._share(payloads))
         ]

@@ -12,9 +12,10 @@ import distributed
 
 from dsgd.errors import ConfigError
 from dsgd.train import rank as ranks
+from dsgd.train.again import RankLost
 from dsgd.train.rank import LOST, Failure
 
-from . import worker
+from . import stopping, worker
 from .orders import Orders
 from .watching import TRAVEL, Watch
 
@@ -32,11 +33,14 @@ def turn(client: distributed.Client, addresses: Sequence[str], deadline: float) 
     with contextlib.ExitStack() as held:
         for address in sorted(addresses):
             lease = distributed.Semaphore(1, f"dsgd-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
-            if not lease.acquire(timeout=max(0.1, limit - time.monotonic())):
+            # One call for a short wait, so that a fit that is cancelled does not come to its turn later.
+            try:
+                stopping.until(lambda seconds, lease=lease: lease.acquire(timeout=seconds), limit - time.monotonic())  # type: ignore[misc]
+            except TimeoutError:
                 raise ConfigError(
                     f"other fits have held the worker {address} for {deadline:g} s; wait for them, give this fit"
                     " workers of its own (DaskEngine(workers=...)), or let it wait longer (turn_deadline=...)"
-                )
+                ) from None
             held.callback(lease.release)
         yield
 
@@ -88,6 +92,16 @@ def bounded(action: Callable[[], Any], deadline: float = 10.0) -> None:
     thread.join(deadline)
 
 
+def _raise_first(failures: Sequence[Failure]) -> None:
+    """Raise the failure that explains the others, if there are any; a death that was seen as RankLost."""
+    if not failures:
+        return
+    first = min(failures, key=lambda failure: failure.severity)
+    if first.kind == LOST:
+        raise RankLost(first.message)
+    ranks.raise_first(failures)
+
+
 class Gang:
     """Ranks that have been submitted, until all have ended or one has failed."""
 
@@ -112,7 +126,9 @@ class Gang:
             # Withdraws what still runs: its ranks see it in context.fallen(). Also on an interrupt.
             bounded(lambda: self._client.cancel(list(futures), force=True))
         self._wait_for_reports(lambda: self._drain(box, on_report))
-        return ranks.results(self._outcomes[orders.rank] for orders in self._orders)
+        outcomes = [self._outcomes[orders.rank] for orders in self._orders]
+        _raise_first([outcome for outcome in outcomes if isinstance(outcome, Failure)])
+        return ranks.results(outcomes)
 
     def _submit(self, orders: Orders, address: str, payload: tuple[Any, list]) -> distributed.Future:
         return self._client.submit(
@@ -129,6 +145,7 @@ class Gang:
     def _follow(self, futures: dict[distributed.Future, int], watch: Watch, drain: Callable[[], None]) -> None:
         pending, giving_up = set(futures), float("inf")
         while pending:
+            stopping.check()
             drain()
             done: set[distributed.Future] = set()
             with contextlib.suppress(TimeoutError):
@@ -140,7 +157,7 @@ class Gang:
             if failures:
                 giving_up = min(giving_up, time.monotonic() + _GRACE)
                 if time.monotonic() >= giving_up or any(failure.severity < 2 for failure in failures):
-                    ranks.raise_first(failures)
+                    _raise_first(failures)
 
     def _outcome(self, future: distributed.Future, rank: int) -> bytes | Failure:
         if future.status != "finished":

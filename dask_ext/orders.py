@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Orders:
     """What a rank is told by the driver.
 
-    ``process`` is the one that was probed; ``here`` are the ranks of the same machine; ``topic`` brings reports home.
+    ``process`` is the one that was probed; ``here`` are the ranks of the same machine; ``topic`` brings reports home;
+    ``who`` tells on Dask's dashboard whose rank it is.
     """
 
     fit: str
@@ -20,8 +21,9 @@ class Orders:
     threads: int
     deadline: float
     topic: str
+    who: str = "fit"
 
     @property
     def key(self) -> str:
         """The task's key, known to its worker as well."""
-        return f"dsgd-rank-{self.fit}-{self.rank}"
+        return f"dsgd-rank-{self.who}-{self.fit}-{self.rank}"

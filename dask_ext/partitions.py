@@ -18,10 +18,11 @@ from dsgd.data.block import Block
 from dsgd.data.dataset import Dataset, Split, assign, require_rows
 from dsgd.data.encode import Encoder
 from dsgd.data.resolve import Roles
-from dsgd.data.sources import as_dataset
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.where import Where
 from dsgd.errors import DataError
+
+from .pieces import open_piece
 
 # A rank may have this much more than its share before rows are moved to even the ranks out.
 _UNEVEN = 1.25
@@ -115,7 +116,7 @@ class PartitionsDataset(Dataset):
 
     def _open(self, split: Split) -> tuple[Dataset, Split]:
         """Return one partition as a dataset in memory, and the split's rows in it."""
-        whole = open_partition(self.partitions[split.index].data, self.roles, self._spec)
+        whole = open_piece(self.partitions[split.index].data, self.roles, self._spec)
         return whole, replace(split, index=0)
 
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
@@ -145,11 +146,3 @@ class PartitionsDataset(Dataset):
         except DataError as error:
             here = f"partition {split.index} of the Dask collection"
             raise DataError(str(error).replace("the data in memory", here)) from error
-
-
-def open_partition(part: Any, roles: Roles, spec: FeatureSpec) -> Dataset:
-    """Return what a worker keeps, a table or ``(matrix, columns)``, as a dataset in memory."""
-    if isinstance(part, pa.Table):
-        return as_dataset(part, roles.label, roles.weight, roles.offset, spec=spec)
-    X, columns = part
-    return as_dataset(X, *(columns.get(role) for role in ("label", "weight", "offset")), spec=spec)

@@ -41,6 +41,7 @@ def orders(
     threads: dict[str, int],
     deadline: float,
     topic: str,
+    who: str = "fit",
 ) -> list[Orders]:
     """Write the orders of every rank of a new fit, once the workers have said what they are."""
     fit = uuid.uuid4().hex
@@ -64,6 +65,7 @@ def orders(
                 threads[address],
                 deadline,
                 topic,
+                who,
             )
         )
     return result

@@ -1,42 +1,67 @@
 """Predictions of Dask collections, as lazy as the collections: the model goes to the partitions, and nothing is computed here."""
 
+import uuid
 from typing import Any
 
 import dask
-import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 
-from dsgd.data.sources import as_dataset
-from dsgd.errors import ConfigError
+from dsgd.errors import ConfigError, DataError
 from dsgd.fitted import LinearModel
-from dsgd.metrics import Metrics
 
-from .collect import aligned, is_frame
+from .kinds import is_frame, is_parts, is_series
 
 
-def predict(model: LinearModel, method: str, X: Any, offset: Any) -> Any:
+def predict(model: LinearModel, method: str, X: Any, offset: Any, who: str = "model") -> Any:
     """Apply a method of the model ("predict", "predict_proba", "decision_function") to every partition.
+
+    Parameters
+    ----------
+    model : LinearModel
+    method : str
+    X : dask.dataframe.DataFrame, dask.array.Array, or list of delayed partitions
+    offset : str or None
+        A column of the frame, or of the frames of the list.
+    who : str
+        Whose tasks these are, for Dask's dashboard.
 
     Returns
     -------
-    dask.dataframe.Series or DataFrame for a frame, dask.array.Array for an array
+    dask.dataframe.Series or DataFrame for a frame, dask.array.Array for an array, list of Delayed for a list
     """
     if method == "predict_proba":
         model.check_probabilities()
-    shipped = dask.delayed(model)
+    name = f"dsgd-{method.replace('_', '-')}-{who}"
+    shipped = dask.delayed(model, name=f"dsgd-model-{who}-{uuid.uuid4().hex}")
+    if is_series(X):
+        raise DataError("X is a Dask Series; a frame was expected: X.to_frame()")
     if is_frame(X):
-        meta = _labelled(model, method, _empty(model, method), None)
-        return X.map_partitions(_frame_part, shipped, method, offset, meta=meta)
+        meta = _labelled(model, method, _empty(model, method), X._meta.index)
+        return X.map_partitions(_frame_part, shipped, method, offset, meta=meta, token=f"{name}-{uuid.uuid4().hex}")
+    if is_parts(X):
+        apply = dask.delayed(_any_part, pure=False)
+        return [apply(part, shipped, method, offset, dask_key_name=f"{name}-{uuid.uuid4().hex}") for part in X]
     if offset is not None:
         raise ConfigError("offset is not taken beside a Dask Array; use a Dask DataFrame and name its column")
+    return _of_array(model, shipped, method, X, name)
+
+
+def _of_array(model: LinearModel, shipped: Any, method: str, X: Any, name: str) -> Any:
+    if X.ndim != 2:
+        raise DataError(f"a matrix of shape (n, d) was expected, not an array of {X.ndim} dimensions")
     empty = _empty(model, method)
     X = X.rechunk({1: -1})
-    chunks = (X.chunks[0],) if empty.ndim == 1 else (X.chunks[0], (empty.shape[1],))
-    drop = [1] if empty.ndim == 1 else []
-    return da.map_blocks(
-        _array_part, X, model=shipped, method=method, dtype=empty.dtype, chunks=chunks, drop_axis=drop, meta=empty
+    one = empty.ndim == 1
+    return X.map_blocks(
+        _array_part,
+        model=shipped,
+        method=method,
+        name=f"{name}-{uuid.uuid4().hex}",
+        dtype=empty.dtype,
+        chunks=(X.chunks[0],) if one else (X.chunks[0], (empty.shape[1],)),
+        drop_axis=[1] if one else [],
+        meta=empty,
     )
 
 
@@ -63,27 +88,7 @@ def _array_part(part: Any, model: LinearModel, method: str) -> np.ndarray:
     return getattr(model, method)(part)
 
 
-def measure(model: LinearModel, X: Any, beside: dict[str, Any]) -> Metrics:
-    """Return the metrics of a collection: each partition's sums, computed where it is, and added up here."""
-    shipped = dask.delayed(model)
-    if is_frame(X):
-        columns = {role: value for role, value in beside.items() if isinstance(value, dd.Series)}
-        X = X.assign(**{f"__{role}__": value for role, value in columns.items()})
-        names = {role: f"__{role}__" if role in columns else value for role, value in beside.items()}
-        tasks = [dask.delayed(_sums)(shipped, part, names) for part in X.to_delayed()]
-    else:
-        X = X.rechunk({1: -1})
-        blocks = X.to_delayed().ravel()
-        split = {role: aligned(X, role, value) for role, value in beside.items() if value is not None}
-        tasks = [
-            dask.delayed(_sums)(shipped, block, {role: parts[i] for role, parts in split.items()})
-            for i, block in enumerate(blocks)
-        ]
-    return model.metrics().from_vector(sum(dask.compute(*tasks)))
-
-
-def _sums(model: LinearModel, part: Any, beside: dict[str, Any]) -> np.ndarray:
-    columns = [beside.get(role) for role in ("label", "weight", "offset")]
-    if as_dataset(part, *columns, spec=model.spec).splits() == []:
-        return model.metrics().to_vector()
-    return model.measure(part, *columns).to_vector()
+def _any_part(part: Any, model: LinearModel, method: str, offset: str | None) -> Any:
+    X = part[0] if isinstance(part, (tuple, list)) else part
+    values = getattr(model, method)(X, offset)
+    return _labelled(model, method, values, X.index) if isinstance(X, pd.DataFrame) else values

@@ -9,6 +9,8 @@ import distributed
 
 from dsgd.errors import WorkerLost
 
+from . import stopping
+
 # Seconds: between two looks at the workers; for the scheduler to be silent; for a result to travel; for workers to come,
 # where there are none (a Nanny starts one again within seconds, a cluster that scales within minutes).
 _LOOK, _SILENT, TRAVEL, DESERTED = 1.0, 60.0, 600.0, 180.0
@@ -79,6 +81,7 @@ def wait(
     watch = Watch(client, list(workers or ()))
     try:
         while not any(future.status == "error" for future in futures):
+            stopping.check()
             # Of this process's clients it has to be the one whose futures these are.
             with contextlib.suppress(TimeoutError, distributed.TimeoutError), client.as_current():
                 distributed.wait(list(futures), timeout=_LOOK)

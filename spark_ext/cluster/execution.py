@@ -12,10 +12,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from dsgd.data.dataset import Dataset
+from dsgd.train.again import again
 from dsgd.train.config import FitConfig, TrainedLinear
 from dsgd.train.fit import fit
 
-from . import allocation, progress, retry, slots
+from . import allocation, progress, slots
 from .engine import SparkEngine
 from .feed import Feed
 from .post import Listening
@@ -87,7 +88,7 @@ def train(session: SparkSession | None, config: FitConfig, rows: Rows, run: Run,
 
         if rounds:  # Spark itself runs again what it loses.
             return attempt()
-        return retry.again(attempt, run.name, lambda: engine.session.slots() >= config.n_workers)
+        return again(attempt, run.name, lambda: engine.session.slots() >= config.n_workers, log=_log)
 
 
 def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:

@@ -3,6 +3,7 @@
 import re
 
 from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.train.again import RankLost
 
 from . import worker
 
@@ -16,10 +17,6 @@ _GONE = re.compile(
     r"executor \S+ (is )?(lost|exited|decommissioned)|Slave lost|worker lost",
     re.IGNORECASE,
 )
-
-
-class RankLost(WorkerLost):
-    """An executor or a rank has gone, for no reason of the data's or the configuration's: the gang may run again."""
 
 
 def translate(text: str) -> DSGDError:

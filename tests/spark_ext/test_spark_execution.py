@@ -19,14 +19,15 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 
 import spark_ext
 from dsgd.errors import ConfigError, DataError, WorkerLost
+from dsgd.train.again import RankLost
 from dsgd.train.config import FitConfig
 from dsgd.train.modes import Sync
 from dsgd.train.rank import Failure
 from pipelines.java import java_problem
-from spark_ext.cluster import allocation, engine, execution, post, retry, shares, worker
+from spark_ext.cluster import allocation, engine, execution, post, shares, worker
 from spark_ext.cluster.engine import SparkEngine
 from spark_ext.cluster.feed import Feed
-from spark_ext.cluster.messages import RankLost, translate
+from spark_ext.cluster.messages import translate
 from spark_ext.cluster.post import Listening
 
 from ..conftest import unavailable
@@ -305,33 +306,6 @@ def test_only_what_was_lost_is_tried_again(text, chance):
     error = translate(text)
     assert isinstance(error, WorkerLost)
     assert isinstance(error, RankLost) == chance
-
-
-def test_a_lost_gang_is_tried_again_a_few_times(monkeypatch, caplog):
-    monkeypatch.setattr(retry, "_LOOK", 0.0)
-    ends = [RankLost("rank 1"), RankLost("rank 0"), "weights"]
-
-    def attempt():
-        end = ends.pop(0)
-        if isinstance(end, Exception):
-            raise end
-        return end
-
-    looks = [False, True, True]
-    assert retry.again(attempt, "fit", lambda: looks.pop(0)) == "weights"
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-    assert "rank 1" in caplog.records[0].message
-    ends[:] = [RankLost("rank 1")] * 9
-    with pytest.raises(WorkerLost, match="last of 4 attempts"):
-        retry.again(attempt, "fit", lambda: True)
-    monkeypatch.setattr(retry, "_COME_BACK", 0.0)
-    with pytest.raises(WorkerLost, match="rank 1; and no slots have come back"):
-        retry.again(attempt, "fit", lambda: False)
-    for error in (DataError("a row"), ConfigError("a word"), WorkerLost("nobody's fault")):
-        ends[:] = [error, "weights"]
-        with pytest.raises(type(error)):
-            retry.again(attempt, "fit", lambda: True)
-        assert ends == ["weights"]
 
 
 def test_cross_validation_in_parallel_takes_turns(people):

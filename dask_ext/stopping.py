@@ -1,0 +1,67 @@
+"""A fit that nobody waits for any more: its thread looks here, wherever it waits, whether it is to stop."""
+
+import contextlib
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import distributed
+
+# Seconds between two looks.
+_LOOK = 0.5
+_stop: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("dsgd-stop", default=None)
+
+T = TypeVar("T")
+
+
+class Stopped(BaseException):
+    """The awaiting task was cancelled. No Exception, so that nothing on the way takes it for a failure of its own."""
+
+
+@contextlib.contextmanager
+def stopped_by(event: threading.Event) -> Iterator[None]:
+    """Let an event stop what this thread does in the block."""
+    token = _stop.set(event)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
+
+
+def check() -> None:
+    """Raise Stopped when this thread is to stop."""
+    event = _stop.get()
+    if event is not None and event.is_set():
+        raise Stopped("the task that awaited this fit was cancelled")
+
+
+def result(future: distributed.Future, seconds: float) -> Any:
+    """Return a future's result, as its own ``result(timeout=seconds)`` does; Stopped as for :func:`check`."""
+
+    def look(timeout: float) -> tuple[Any]:
+        return (future.result(timeout=timeout),)
+
+    return until(look, seconds)[0]
+
+
+def until(look: Callable[[float], T], seconds: float) -> T:
+    """Call ``look(timeout)`` for short times until it gives something true, and no longer than ``seconds``.
+
+    Raises
+    ------
+    TimeoutError
+    """
+    limit = time.monotonic() + seconds
+    while True:
+        check()
+        left = limit - time.monotonic()
+        try:
+            found = look(max(0.05, min(_LOOK, left)))
+        except TimeoutError:
+            found = None
+        if found:
+            return found
+        if left <= _LOOK:
+            raise TimeoutError
