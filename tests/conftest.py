@@ -16,6 +16,9 @@ from pipelines.java import java_problem
 # Fixtures that start something slow, and the name of the xdist group that their tests form.
 GROUPS = {"spark": "spark", "dask_client": "dask"}
 
+# A test's JVM does not live long enough for what the optimising compiler and the parallel collector cost: half of its time.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist, which reads the groups in the same hook.
 def pytest_collection_modifyitems(items):

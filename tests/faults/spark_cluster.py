@@ -130,7 +130,7 @@ def fit_that_loses_an_executor(spark, engine, path=None):
     """The same fit left alone and disturbed, on a file or a DataFrame: how far the weights are apart, and what was said."""
     if path is not None:
         table().to_parquet(path, row_group_size=100)
-    learner = estimator(optimizer="sgd", learningRate="invscaling", maxIter=400, tol=0.0, nIterNoChange=400)
+    learner = estimator(optimizer="sgd", learningRate="invscaling", maxIter=1500, tol=0.0, nIterNoChange=1500)
     victim = selftest.check(engine, 2, deadline=90.0)[1]["process"]
 
     def fit():
@@ -139,7 +139,7 @@ def fit_that_loses_an_executor(spark, engine, path=None):
         return learner.fit(spark.createDataFrame(table()))
 
     alone = fit()
-    model, lines = told_by(fit, "epoch 20,", lambda: kill_executor(victim))
+    model, lines = told_by(fit, "epoch 2,", lambda: kill_executor(victim))
     return {
         "apart": float(np.abs(model.core.coef - alone.core.coef).max()),
         "warned": [line for line in lines if line.startswith("WARNING")],
