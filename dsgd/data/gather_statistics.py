@@ -78,7 +78,10 @@ class StatisticsPass:
             values = block.dense[:, column.start : column.stop]
             one = values[:, 0] if column.kind == "numeric" else values
             refuse_nonfinite(one, column.name, where, allow_nan=self._spec.missing == "mean")
-        raise DataError("the squares of the features overflow; scale the largest columns down, or use dtype='float64'")
+        raise DataError(
+            "Floating-point under-/overflow occurred at epoch #0: the squares of the features overflow. Scaling input data with "
+            "StandardScaler or MinMaxScaler might help; so does dtype='float64'"
+        )
 
     def result(self, codes: LabelCodes) -> Statistics:
         """Return the statistics of all blocks added."""

@@ -16,13 +16,14 @@ from ..data.dataset import Dataset
 from ..display import shown
 from ..errors import ConfigError
 from ..fitted import LinearModel
-from ..train.config import TrainedLinear
+from ..train.config import FitConfig, TrainedLinear
 from ..train.engine import Engine
 from ..train.fit import fit
 from ..train.local import LocalEngine
-from . import inputs
+from ..train.plain import RULE as PLAIN
+from . import held_out, inputs
 from .answers import Fitted
-from .parameters import configuration, dtype_of
+from .parameters import configuration, dtype_of, initial_weights, seed_of
 
 
 class LinearSGD(Fitted):
@@ -34,7 +35,7 @@ class LinearSGD(Fitted):
         tags.target_tags.required = True
         return tags
 
-    def fit(self, X, y=None, sample_weight=None, offset=None, validation=None):
+    def fit(self, X, y=None, sample_weight=None, offset=None, validation=None, coef_init=None, intercept_init=None):
         """Train the model.
 
         Parameters
@@ -48,6 +49,10 @@ class LinearSGD(Fitted):
         validation : (X, y), (X, y, sample_weight), (X, y, sample_weight, offset) or Dataset, optional
             For ``early_stopping``, instead of a fraction of the training rows. Needs an offset when the training rows have
             one; its sample_weight may be None.
+        coef_init : array of shape (k, d), or (d,) for one output, optional
+            Coefficients to start from, on the scale of the data as given; zeros otherwise.
+        intercept_init : array of shape (k,), or a number for one output, optional
+            Intercepts to start from.
 
         Returns
         -------
@@ -58,19 +63,16 @@ class LinearSGD(Fitted):
         ConfigError, DataError, WorkerLost
         """
         initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
-        return self._train(X, y, sample_weight, offset, validation, initial, self.dtype)
+        begin = None if coef_init is None and intercept_init is None else (coef_init, intercept_init)
+        return self._train(X, y, sample_weight, offset, validation, initial, self.dtype, begin=begin)
 
     def _partial_fit(self, X, y, sample_weight, offset, classes=None):
         self._refuse_in_parts()
         initial = self._trained() if hasattr(self, "model_") else None
         dtype = self.dtype if initial is None else initial.coef.dtype
         self._keep_state = True
-        once: dict[str, Any] = {"max_iter": 1, "tol": None}
-        if self.optimizer == "auto":
-            # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
-            once["optimizer"] = "adagrad"
         seen = 0.0 if initial is None else initial.state.get("weight", 0.0)
-        return self._train(X, y, sample_weight, offset, None, initial, dtype, classes=classes, seen=seen, **once)
+        return self._train(X, y, sample_weight, offset, None, initial, dtype, classes=classes, seen=seen, once=True)
 
     def _refuse_in_parts(self) -> None:
         """Raise ConfigError for what needs to know all rows, or the end of the fit, which ``partial_fit`` does not."""
@@ -81,27 +83,32 @@ class LinearSGD(Fitted):
             )
         if self.early_stopping:
             raise ConfigError(
-                "early_stopping compares epochs of one fit, and partial_fit is one epoch; use early_stopping=False, and "
-                "evaluate(...) to watch rows that are held out"
+                "early_stopping should be False with partial_fit: it compares epochs of one fit, and partial_fit is one epoch; "
+                "use evaluate(...) to watch rows that are held out"
             )
         if isinstance(getattr(self, "class_weight", None), str):
             raise ConfigError(
-                f"class_weight={self.class_weight!r} needs all rows, and partial_fit sees a part; give a dict of weights"
+                f"class_weight {self.class_weight!r} is not supported for partial_fit: it needs all rows, and partial_fit sees a "
+                "part; give a dict of weights, such as compute_class_weight gives for a sample of the labels"
             )
 
-    def _train(self, X, y, sample_weight, offset, validation, initial, dtype, *, classes=None, seen=0.0, **more):
+    def _train(
+        self, X, y, sample_weight, offset, validation, initial, dtype, *, classes=None, seen=0.0, once=False, begin=None
+    ):
         # Before the engine is opened or any data touched, either of which may take long.
-        config = configuration(
-            self._task,
-            self.get_params(deep=False),
-            dtype=dtype_of(dtype, X),
-            n_workers=1 if self.n_workers is None else self.n_workers,
-            **more,
-        )
+        config = self._config(dtype_of(dtype, X), once)
+        if config.early_stopping and validation is None and held_out.is_splittable(X):
+            X, y, sample_weight, offset, validation = self._hold_out(config, X, y, sample_weight, offset, initial)
+        config = replace(config, seed=seed_of(self.random_state))
+        if initial is not None and config.plain and not once:
+            # As scikit-learn's: a fit goes on from the coefficients, and counts its steps anew.
+            initial = replace(initial, state={})
         with shown(type(self).__name__, config.max_iter, self.verbose) as report, self._engine(X) as engine:
             if self.n_workers is None:
                 config = replace(config, n_workers=engine.slots())
             dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
+            if begin is not None:
+                initial = initial_weights(dataset.spec, *begin)
             trained = fit(
                 dataset,
                 config,
@@ -120,12 +127,35 @@ class LinearSGD(Fitted):
                 stacklevel=3,
             )
         self.model_ = LinearModel.of(trained)
-        kept = self.warm_start or getattr(self, "_keep_state", False)
+        # Plain steps can be gone on with after any fit; others keep vectors as long as the weights only where that is to be.
+        kept = self.warm_start or getattr(self, "_keep_state", False) or trained.state["rule"] == PLAIN
         self._state = trained.state if kept else {"weight": trained.state["weight"]}
         return self
 
     def _trained(self) -> TrainedLinear:
         return self.model_.trained(getattr(self, "_state", {}))
+
+    def _config(self, dtype: str, once: bool) -> FitConfig:
+        """The configuration of a fit, or of one epoch over a part of the rows; without a seed."""
+        more: dict[str, Any] = {"max_iter": 1, "tol": None} if once else {}
+        parameters = self.get_params(deep=False) | {"random_state": 0}
+        ranks = 1 if self.n_workers is None else self.n_workers
+        config = configuration(self._task, parameters, dtype=dtype, n_workers=ranks, **more)
+        if once and config.optimizer == "auto" and not config.plain:
+            # The others that "auto" knows go to the optimum of the rows they are given, and forget those before.
+            config = replace(config, optimizer="adagrad")
+        return config
+
+    def _hold_out(self, config, X, y, sample_weight, offset, initial):
+        """What a fit is given, the rows for validation taken out: these come last."""
+        if y is None:
+            return X, y, sample_weight, offset, None
+        rows = inputs.rows_of_matrix(self, X, y, sample_weight, offset, reset=initial is None)
+        by_class = self._task == "classification"
+        training, validation = held_out.split(rows, config.validation_fraction, self.random_state, by_class)
+        if not config.plain:
+            return X, y, sample_weight, offset, None
+        return *training, validation
 
     @contextmanager
     def _engine(self, X) -> Iterator[Engine]:

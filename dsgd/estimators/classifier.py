@@ -1,12 +1,13 @@
 """The classifier: scikit-learn's face of linear classification, binary and with more classes."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
 from ..errors import ConfigError
+from ..losses import loss_table
 from . import inputs
 from .base import LinearSGD
 
@@ -15,7 +16,9 @@ def _has_probabilities(estimator) -> bool:
     """Whether ``predict_proba`` is there: it depends on the loss."""
     if estimator.loss in ("log_loss", "modified_huber"):
         return True
-    raise AttributeError(f"loss={estimator.loss!r} has no probabilities; use 'log_loss' or 'modified_huber'")
+    raise AttributeError(
+        f"probability estimates are not available for loss={estimator.loss!r}; use 'log_loss' or 'modified_huber'"
+    )
 
 
 class SGDClassifier(ClassifierMixin, LinearSGD):
@@ -26,9 +29,12 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}, default="log_loss"
-        "log_loss" is logistic regression, with one row of coefficients a class (softmax) for more than two classes; the others
-        are one classifier a class.
+    loss : str, default="log_loss"
+        "log_loss", "hinge", "squared_hinge" or "modified_huber"; or a regression of -1 and +1: "squared_error", "huber",
+        "epsilon_insensitive" or "squared_epsilon_insensitive". "log_loss" is logistic regression, with one row of coefficients
+        a class (softmax) for more than two classes; the others are one classifier a class.
+    epsilon : float, default=0.1
+        Of huber, the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         "l2" shrinks all weights, "l1" leaves many of them exactly zero, "elasticnet" is a mixture by ``l1_ratio``; None is
         no penalty.
@@ -91,8 +97,10 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         Ranks: threads for data in memory, processes for files.
     threads_per_worker : int, default=1
         Threads that a rank may use, where its work can be split: reading and encoding rows, large matrix products.
+    n_jobs : int or None, default=None
+        scikit-learn's name for ``threads_per_worker``, which it replaces when it is given; -1 is all cores.
     dtype : {"float32", "float64"} or None, default=None
-        None is float64 for a float64 matrix, and float32 for everything else.
+        None is float64 for a matrix that is not of float32, and float32 for everything else.
     cache_bytes : int or None, default=None
         Bytes of block files that a worker may keep on disk; what is beyond is encoded again in each epoch. None is no
         limit.
@@ -137,11 +145,13 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     """
 
     _task = "classification"
+    loss_functions: ClassVar[dict[str, tuple]] = loss_table("classification")
 
     def __init__(
         self,
         *,
         loss="log_loss",
+        epsilon=0.1,
         penalty="l2",
         alpha="auto",
         l1_ratio=0.15,
@@ -171,6 +181,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         mode="sync",
         n_workers=1,
         threads_per_worker=1,
+        n_jobs=None,
         dtype=None,
         cache_bytes=None,
         memory_limit=None,
@@ -180,7 +191,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         deadline=60.0,
         verbose=0,
     ):
-        self.warmup_steps = warmup_steps
+        self.warmup_steps, self.epsilon, self.n_jobs = warmup_steps, epsilon, n_jobs
         self.loss, self.penalty, self.alpha, self.l1_ratio = loss, penalty, alpha, l1_ratio
         self.fit_intercept, self.max_iter, self.tol, self.family = fit_intercept, max_iter, tol, family
         self.class_weight, self.optimizer, self.learning_rate = class_weight, optimizer, learning_rate
@@ -215,6 +226,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
             Also for ``learning_rate="cosine"``, ``early_stopping`` and ``class_weight="balanced"``, which need to know all rows.
         DataError, WorkerLost
         """
+        self._refuse_in_parts()
         if not hasattr(self, "model_"):
             if classes is None:
                 raise ConfigError("classes must be passed on the first call to partial_fit")
@@ -281,7 +293,8 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         ------
         DataError, NotFittedError
         """
-        return np.log(self.predict_proba(X, offset))
+        with np.errstate(divide="ignore"):  # The logarithm of a probability of zero is what it is.
+            return np.log(self.predict_proba(X) if offset is None else self.predict_proba(X, offset))
 
     def score(self, X, y=None, sample_weight=None):
         """Return the accuracy.

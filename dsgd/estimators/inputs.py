@@ -79,6 +79,23 @@ def training_data(
     return dataset
 
 
+def rows_of_matrix(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, *, reset: bool) -> tuple:
+    """Return a matrix and what is beside it, checked, as what can be indexed by row.
+
+    Raises
+    ------
+    DataError
+        When they differ in length.
+    """
+    X, y = checked(estimator, X, reset=reset), flat(y)
+    named = {"y": y, "sample_weight": sample_weight, "offset": offset}
+    beside = {name: None if values is None else np.asarray(values) for name, values in named.items()}
+    for name, values in beside.items():
+        if values is not None and values.shape != (X.shape[0],):
+            raise DataError(f"{name} has shape {values.shape} and X has {X.shape[0]} rows; one value a row is needed")
+    return X, *beside.values()
+
+
 def note_columns(estimator: Any, names: tuple[str, ...]) -> None:
     """Set ``feature_names_in_`` and ``n_features_in_``."""
     estimator.feature_names_in_ = np.array(names, object)

@@ -1,13 +1,16 @@
 """From an estimator's parameters to the configuration of a fit: the one place where the faces' names meet the core's."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..data.spec import FeatureSpec
 from ..errors import ConfigError
-from ..train.config import FitConfig
+from ..train.config import FitConfig, TrainedLinear
 from ..train.modes import resolve
+from ..train.place import cores
 
 # Parameters that the core knows by the same name and takes as they are.
 SAME = (
@@ -75,6 +78,13 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
         same["penalty"] = None
     if same.get("eta0") is None:
         same.pop("eta0", None)
+    if same.get("l1_ratio") is None:
+        if same.get("penalty") == "elasticnet":
+            raise ConfigError("l1_ratio must be set when penalty is 'elasticnet': a number between 0 and 1, not None")
+        same.pop("l1_ratio", None)
+    if parameters.get("n_jobs") is not None:
+        same["threads_per_worker"] = _threads(parameters["n_jobs"])
+    _warn_of_power(same)
     return FitConfig(
         **same | more,
         task=task,  # type: ignore[arg-type]
@@ -83,6 +93,27 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
         mode=resolve(parameters.get("mode", "sync")),
         seed=seed_of(parameters.get("random_state")),
     )
+
+
+def _threads(n_jobs: Any) -> int:
+    """Threads for scikit-learn's ``n_jobs``, which counts back from all cores when it is negative."""
+    if isinstance(n_jobs, (bool, np.bool_)) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
+        raise ConfigError(f"n_jobs must be an integer other than 0, or None, not {n_jobs!r}")
+    return int(n_jobs) if n_jobs > 0 else max(1, cores() + 1 + int(n_jobs))
+
+
+def _warn_of_power(same: dict[str, Any]) -> None:
+    """Let a negative ``power_t`` pass with a warning where it is not used, as scikit-learn does until its version 1.10."""
+    power = same.get("power_t")
+    negative = isinstance(power, (int, float, np.number)) and not isinstance(power, bool) and power < 0
+    if negative and same.get("learning_rate") != "invscaling":
+        warnings.warn(
+            "Negative values for `power_t` are deprecated: a rate that grows does not converge. It is not used here; give a "
+            "number >= 0",
+            FutureWarning,
+            stacklevel=5,
+        )
+        same.pop("power_t")
 
 
 def _refuse_own(parameters: dict[str, Any]) -> None:
@@ -114,17 +145,36 @@ def seed_of(random_state: Any) -> int:
         raise ConfigError(f"random_state must be an int >= 0, a RandomState or None, not {random_state!r}") from error
 
 
+def initial_weights(spec: FeatureSpec, coef: Any, intercept: Any) -> TrainedLinear:
+    """Return what the user starts from as a model of these features; ``coef`` or ``intercept`` may be None, for zeros."""
+    try:
+        start = None if coef is None else np.atleast_2d(np.asarray(coef, np.float64))
+        constant = None if intercept is None else np.asarray(intercept, np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"coef_init and intercept_init must hold numbers: {error}") from error
+    if start is None:
+        start = np.zeros((1 if constant is None else len(constant), spec.layout.size))
+    if constant is None:
+        constant = np.zeros(len(start))
+    if start.shape != (len(constant), spec.layout.size):
+        raise ConfigError(
+            f"Provided coef_init does not match dataset, or intercept_init: there are {spec.layout.size} features, and their "
+            f"shapes are {np.shape(coef)} and {np.shape(intercept)}"
+        )
+    return TrainedLinear(start, constant, None, spec, "", {}, "single", 0, 0, (), False, {})
+
+
 def dtype_of(dtype: Any, X: Any) -> str:
-    """Return the dtype of a fit: the one asked for, or by None float64 for a float64 matrix and float32 for all else.
+    """Return the dtype of a fit: the one asked for, or by None float64 for a matrix of anything but float32, else float32.
 
     Examples
     --------
-    >>> dtype_of(None, np.zeros((2, 2))), dtype_of(None, np.zeros((2, 2), int)), dtype_of("float32", np.zeros((2, 2)))
+    >>> dtype_of(None, [[0, 1]]), dtype_of(None, np.zeros((2, 2), np.float32)), dtype_of("float32", np.zeros((2, 2)))
     ('float64', 'float32', 'float32')
     """
     if dtype is None:
-        found = getattr(X, "dtype", None)
-        return "float64" if isinstance(found, np.dtype) and found == np.float64 else "float32"
+        found = np.dtype(float) if isinstance(X, (list, tuple)) else getattr(X, "dtype", None)
+        return "float64" if isinstance(found, np.dtype) and found != np.float32 else "float32"
     try:
         name = np.dtype(dtype).name
     except TypeError:

@@ -1,7 +1,10 @@
 """The regressor: scikit-learn's face of linear regression, with robust, quantile and count losses."""
 
+from typing import Any, ClassVar
+
 from sklearn.base import RegressorMixin
 
+from ..losses import loss_table
 from .base import LinearSGD
 
 
@@ -80,7 +83,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
     threads_per_worker : int, default=1
         Threads that a rank may use, where its work can be split: reading and encoding rows, large matrix products.
     dtype : {"float32", "float64"} or None, default=None
-        None is float64 for a float64 matrix, and float32 for everything else.
+        None is float64 for a matrix that is not of float32, and float32 for everything else.
     cache_bytes : int or None, default=None
         Bytes of block files that a worker may keep on disk; what is beyond is encoded again in each epoch. None is no
         limit.
@@ -101,7 +104,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
 
     Attributes
     ----------
-    coef_ : ndarray of shape (1, d)
+    coef_ : ndarray of shape (d,)
         Coefficients on the scale of the data as given.
     intercept_ : ndarray of shape (1,)
     n_iter_ : int
@@ -123,6 +126,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
     """
 
     _task = "regression"
+    loss_functions: ClassVar[dict[str, tuple]] = loss_table("regression")
 
     def __init__(
         self,
@@ -179,6 +183,11 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
         self.port_range, self.interface, self.deadline = port_range, interface, deadline
+
+    @property
+    def coef_(self) -> Any:
+        """Coefficients on the scale of the data as given, of shape (d,)."""
+        return super().coef_.reshape(-1) if not self._is_sparse else super().coef_
 
     def partial_fit(self, X, y=None, sample_weight=None, offset=None):
         """Go over some rows once, from where the model is.

@@ -3,7 +3,7 @@
 from .binary import Hinge, LogLoss, ModifiedHuber, SquaredHinge
 from .counts import Gamma, Poisson, Tweedie
 from .domain import check_targets
-from .registry import LOSSES, Loss, make_loss
+from .registry import LOSSES, Loss, loss_table, losses_for, make_loss
 from .regression import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive, SquaredError
 from .softmax import OneVersusRest, Softmax, ovr_residual, softmax_residual, softmax_value
 
@@ -25,6 +25,8 @@ __all__ = [
     "SquaredHinge",
     "Tweedie",
     "check_targets",
+    "loss_table",
+    "losses_for",
     "make_loss",
     "ovr_residual",
     "softmax_residual",

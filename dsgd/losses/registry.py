@@ -75,6 +75,9 @@ class Loss(Protocol):
 LOSSES: dict[str, type] = {}
 """Every loss with one score a row, by name."""
 
+# Losses of a real target that can stand for a classifier's, too: a regression of -1 and +1.
+_OF_SIGNS = ("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive")
+
 LossClass = TypeVar("LossClass", bound=type)
 
 _INVERSE_LINKS: dict[str, Callable] = {
@@ -115,6 +118,32 @@ def distinct(cls: LossClass) -> LossClass:
     namespace.__ne__ = lambda left, right: not equal(left, right)
     namespace.__hash__ = lambda loss: hash((cls.__qualname__, tuple(loss)))
     return cls
+
+
+def losses_for(task: str) -> tuple[str, ...]:
+    """Names of the losses of a task, "classification" or "regression", in alphabetical order.
+
+    Examples
+    --------
+    >>> losses_for("regression")[:3]
+    ('epsilon_insensitive', 'gamma', 'huber')
+    """
+    losses: dict[str, Any] = LOSSES
+    if task == "regression":
+        return tuple(sorted(name for name, loss in losses.items() if loss.task == "regression"))
+    return tuple(sorted(name for name, loss in losses.items() if loss.task == "binary" or name in _OF_SIGNS))
+
+
+def loss_table(task: str) -> dict[str, tuple]:
+    """The losses of a task by name: each class, and its parameters' defaults.
+
+    Examples
+    --------
+    >>> loss_table("regression")["huber"][1]
+    0.1
+    """
+    losses: dict[str, Any] = LOSSES
+    return {name: (losses[name], *losses[name]()) for name in losses_for(task)}
 
 
 def make_loss(name: str, *, epsilon: float = 0.1, quantile: float = 0.5, power: float = 1.5) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..errors import ConfigError
-from ..losses import LOSSES
+from ..losses import LOSSES, losses_for
 
 
 def refuse_combinations(config: Any) -> None:
@@ -21,9 +21,7 @@ def refuse_combinations(config: Any) -> None:
 def _of_losses(config: Any) -> list[tuple[bool, str]]:
     """The loss with the task, the penalty and the rule."""
     losses: dict[str, Any] = LOSSES
-    fitting = sorted(
-        name for name, loss in losses.items() if (loss.task == "binary") == (config.task == "classification")
-    )
+    fitting = list(losses_for(config.task))
     return [
         (
             config.loss not in fitting,
@@ -43,7 +41,7 @@ def _of_losses(config: Any) -> list[tuple[bool, str]]:
             f"not {config.validation_fraction!r}",
         ),
         (
-            config.learning_rate == "optimal" and (config.alpha == 0 or config.penalty is None),
+            config.learning_rate == "optimal" and (config.alpha == 0 or (config.penalty is None and not config.plain)),
             "learning_rate='optimal' takes its rates from the penalty: use alpha > 0, or another schedule, such as 'invscaling'",
         ),
         (

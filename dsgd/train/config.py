@@ -123,6 +123,14 @@ class FitConfig:
         refuse_combinations(self)
 
     @property
+    def plain(self) -> bool:
+        """Whether "auto" means plain steps, row by row: scikit-learn's rates were given, and nothing that it does not have."""
+        asked = self.eta0 != "auto" or self.learning_rate == "optimal"
+        steps = self.batch_size == "auto" and self.warmup_steps == 0 and self.learning_rate != "cosine"
+        alone = self.n_workers == 1 and self.mode.topology != "engine" and self.family != "multinomial"
+        return self.optimizer == "auto" and asked and steps and alone
+
+    @property
     def strengths(self) -> tuple[float, float]:
         """Shares (l1, l2) of ``alpha``."""
         ratio = {None: None, "l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}[self.penalty]

@@ -118,8 +118,9 @@ def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedL
         "weight": meta["weight"],
     }
     return TrainedLinear(
-        coef=arrays["coef"],
-        intercept=arrays["intercept"],
+        # What came by wire is read-only, and a model's weights are its owner's.
+        coef=np.array(arrays["coef"]),
+        intercept=np.array(arrays["intercept"]),
         classes=classes,
         spec=spec,
         loss=loss.name,

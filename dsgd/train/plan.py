@@ -140,7 +140,9 @@ def _outputs(config: FitConfig, loss, classes) -> tuple[Any, int, str]:
     if classes is None:
         return loss, 1, "single"
     k = len(classes)
-    multinomial = config.family == "multinomial" or (config.family == "auto" and config.loss == "log_loss" and k > 2)
+    # Plain steps are scikit-learn's, with one line a class.
+    softmax = config.family == "auto" and config.loss == "log_loss" and k > 2 and not config.plain
+    multinomial = config.family == "multinomial" or softmax
     if config.family == "binomial" and k > 2:
         raise ConfigError(f"family='binomial' is for two classes, and there are {k}; use 'multinomial' or 'ovr'")
     if multinomial:

@@ -85,6 +85,14 @@ class Progress:
                 f"validation_fraction={self._config.validation_fraction} of {self._rows} training rows leaves none; give more "
                 "rows, or another validation set"
             )
+        self._record(objective, expected, held_out)
+        return self._stop(objective, held_out, params, exact) or self.full
+
+    def note(self, objective: float, params: np.ndarray) -> None:
+        """Note the end of an epoch of a recipe that stops by a rule of its own."""
+        self._record(objective, None, self._validate(params))
+
+    def _record(self, objective: float, expected: float | None, held_out: float | None) -> None:
         record = {
             "epoch": len(self.history) + 1,
             "objective": float(objective),
@@ -95,7 +103,16 @@ class Progress:
         }
         self.history.append(record)
         self._report(record)
-        return self._stop(objective, held_out, params, exact) or len(self.history) >= self.limit
+
+    @property
+    def epochs(self) -> int:
+        """Epochs so far."""
+        return len(self.history)
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit of epochs is reached."""
+        return len(self.history) >= self.limit
 
     @property
     def limit(self) -> int:

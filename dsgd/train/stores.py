@@ -101,8 +101,9 @@ def initial_params(problem: Problem, initial: dict[str, Any]) -> np.ndarray:
     coef = np.asarray(initial["coef"])
     if coef.shape != (problem.outputs, problem.layout.size):
         raise ConfigError(
-            f"the model to start from has coefficients of shape {coef.shape}, and this fit needs "
-            f"{(problem.outputs, problem.layout.size)}; start anew, or give the same features and classes"
+            f"Provided coef_init or intercept_init does not match dataset, or the model to start from: its coefficients are of "
+            f"shape {coef.shape}, and this fit needs {(problem.outputs, problem.layout.size)}; start anew, or give the same "
+            "features and classes"
         )
     # A fit without an intercept neither trains nor wants that of the model to start from. (Columns that are constant here may
     # still have a part in what the standardised model adds to every row.)

@@ -4,7 +4,7 @@ Every rank connects, encodes its rows once, merges the statistics, makes the sam
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -23,6 +23,8 @@ from .auto import solve_by_rounds
 from .beginning import active_weights, begin_regression
 from .engine import RankContext
 from .field import GangField
+from .newton import Newton
+from .plain import PlainSGD
 from .plan import make_plan
 from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
@@ -48,6 +50,15 @@ _WATCHED_ROWS = 100_000
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
     """Train as one rank of a gang; returns rank 0's RankResult, and nothing from the others."""
+    with joined(context, task) as (collective, stack, moved):
+        return Rank(context, task, collective, stack, moved).run()
+
+
+@contextlib.contextmanager
+def joined(
+    context: RankContext, task: FitTask
+) -> Iterator[tuple[Collective, contextlib.ExitStack, Callable[[], None]]]:
+    """Meet the other ranks of a gang: yields the collective, a stack that is closed in the end, and what says "at work"."""
     config = task.config
     layout = task.dataset.spec.layout
     largest = min(_MAX_BUFFER, (layout.size + 2) * 8)
@@ -66,13 +77,13 @@ def run_rank(context: RankContext, task: FitTask) -> bytes:
         )
         stack.callback(collective.close)
         # Ranks differ in speed and in rows, by any time: a rank at work is waited for, whatever the deadline.
-        moved = stack.enter_context(collective.working())
-        rank = Rank(context, task, collective, stack, moved)
-        return rank.run()
+        yield collective, stack, stack.enter_context(collective.working())
 
 
 class Rank:
     """One rank's fit, after it has met the others."""
+
+    newton = Newton
 
     def __init__(
         self,
@@ -146,6 +157,8 @@ class Rank:
     def _longest_batch(self) -> int:
         """Rows that a run may have, so that mini-batches can be made of runs; any number in a pass row by row."""
         size = self.collective.size
+        if self.config.plain:
+            return 1
         if takes_whitened_steps(self.config, self.problem, size):
             return max(1, min(_WHITENED_RUN, self.problem.rows // 16 // size))
         rule, mode = self.config.optimizer, self.config.mode
@@ -170,11 +183,13 @@ class Rank:
 
     def _train(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         rule, fresh = self.config.optimizer, self.initial is None
+        if self.config.plain:
+            return PlainSGD(self.config, self.plan, self.share, self.progress).run(params, state)
         if rule == "auto":
             rule = "adagrad"
             solved = solve_by_rounds(
                 self.field, self.config, self.collective.size, self.progress, params, state, fresh,
-                regression=self.plan.classes is None, watched=self.share.held_out,
+                regression=self.plan.classes is None, watched=self.share.held_out, newton=self.newton,
             )  # fmt: skip
             if solved is not None:
                 return solved

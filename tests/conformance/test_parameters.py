@@ -26,7 +26,7 @@ CLASSIFIER = [
     ({"class_weight": {"no": -1.0}}, "class_weight"),
     ({"l1_ratio": "x"}, "l1_ratio"),
     ({"validation_fraction": None}, "validation_fraction"),
-    ({"power_t": -3}, "power_t"),
+    ({"power_t": -3, "learning_rate": "invscaling"}, "power_t"),
     ({"shuffle": np.ones(2)}, "shuffle"),
     ({"port_range": (9, 1)}, "port_range"),
     ({"interface": 1}, "interface"),

@@ -10,7 +10,13 @@ from ..properties.problems import problem
 from ..reference.optimum import Objective, solve
 from .fits import train
 
-STEPS = [{"eta0": 0.5}, {"batch_size": 32}, {"learning_rate": "invscaling"}, {"warmup_steps": 10}, {"average": True}]
+STEPS = [
+    {"eta0": 0.5, "batch_size": 1},
+    {"batch_size": 32},
+    {"learning_rate": "invscaling"},
+    {"warmup_steps": 10},
+    {"average": True},
+]
 
 
 @pytest.mark.parametrize("asked", STEPS, ids=lambda asked: next(iter(asked)))

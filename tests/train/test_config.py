@@ -15,7 +15,7 @@ NO_BOOLEAN = ("yes", None, 1, 0.0, np.ones(2))
 NO_NAME = ("nope", 1, ["l2"], np.array(["l2", "l1"]))
 WRONG = {
     "task": (*NO_NAME, None),
-    "loss": (*NO_NAME, None, "squared_error"),
+    "loss": (*NO_NAME, None, "poisson"),
     "epsilon": (*NO_NUMBER, -0.1),
     "quantile": (*NO_NUMBER, 0.0, 1.5),
     "power": (*NO_NUMBER, 0.5, 3),
@@ -73,7 +73,7 @@ def test_steps_between_two_averagings(value):
     ("parameters", "advice"),
     [
         ({"learning_rate": "optimal", "alpha": 0.0}, "'invscaling'"),
-        ({"learning_rate": "optimal", "penalty": None}, "'invscaling'"),
+        ({"learning_rate": "optimal", "penalty": None, "batch_size": 32}, "'invscaling'"),
         ({"loss": "hinge", "family": "multinomial"}, "family='ovr'"),
         ({"early_stopping": True, "validation_fraction": 0.0}, "above 0"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "below 1"),
