@@ -68,22 +68,26 @@ class Table(list):
     def __repr__(self) -> str:
         if not self:
             return f"{type(self).__name__}([])"
-        lines = [self.names, *self._cells("...")]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(self.names))]
+        lines = [self._filled(), *self._cells("...")]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         text = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
         return "\n".join([*text, self._size()] if len(self) > _ROWS else text)
 
     def _repr_html_(self) -> str:
         if not self:
             return f"<i>{type(self).__name__}: no rows</i>"
-        head = "".join(f"<th>{escape(name)}</th>" for name in self.names)
+        head = "".join(f"<th>{escape(name)}</th>" for name in self._filled())
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._cells("…"))
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return table + f"<p>{self._size()}</p>" if len(self) > _ROWS else table
 
+    def _filled(self) -> list[str]:
+        """Names of the columns that are shown: those with a value."""
+        return [name for name in self.names if any(record.get(name) is not None for record in self)]
+
     def _cells(self, gap: str) -> list[list[str]]:
         """The texts of the rows that are shown."""
-        names, records = self.names, list(self)
+        names, records = self._filled(), list(self)
         if len(records) <= _ROWS:
             return [[_text(record.get(name)) for name in names] for record in records]
         first, last = Table(records[:_EDGE]), Table(records[-_EDGE:])

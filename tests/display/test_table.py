@@ -42,6 +42,13 @@ def test_it_is_a_list_that_pandas_takes(history):
     assert list(History().to_pandas()) == []
 
 
+def test_columns_without_a_value_are_not_shown(history):
+    assert repr(history[:1]).splitlines() == ["epoch  objective  rows", "    1          1     9"]
+    assert "validation" not in history[:3]._repr_html_()
+    assert "validation" in history._repr_html_()
+    assert "validation" in history[:1].names
+
+
 def test_long_tables_are_shown_by_their_ends():
     table = Table({"row": i, "text": "<b>"} for i in range(61))
     text, page = repr(table), table._repr_html_()
