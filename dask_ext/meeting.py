@@ -13,6 +13,7 @@ from .orders import Orders
 
 # A rank looks this often, in seconds, whether its gang has fallen while it waits for the others.
 _LOOK = 1.0
+_FALLEN = "rank {rank} stops: another rank has failed, or the driver has left"
 
 
 class Link:
@@ -26,7 +27,9 @@ class Link:
         self.sent = 0
 
     def report(self, record: dict) -> None:
-        """Send a record to the driver, as an event."""
+        """Send a record to the driver, as an event; WorkerLost when nobody waits for this gang any more."""
+        if self.fallen():
+            raise WorkerLost(_FALLEN.format(rank=self._orders.rank))
         self.sent += 1
         self._worker.log_event(self._orders.topic, {"fit": self._orders.fit, "record": record})
 
@@ -78,7 +81,7 @@ class Link:
 
     def _check(self, limit: float) -> None:
         if self.fallen():
-            raise WorkerLost(f"rank {self._orders.rank} stops: another rank has failed, or the driver has left")
+            raise WorkerLost(_FALLEN.format(rank=self._orders.rank))
         if time.monotonic() > limit:
             raise WorkerLost(
                 f"rank {self._orders.rank} waited {self._orders.deadline:g} s for the others; are their workers busy?"

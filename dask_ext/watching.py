@@ -30,7 +30,7 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.wait(_LOOK):
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # No answer now: the silence is what counts.
+            with contextlib.suppress(OSError, ValueError, RuntimeError, AttributeError):  # No answer: the silence counts.
                 present = set(self._client.nthreads())
                 self._lost |= self._addresses - present
                 self._heard = time.monotonic()
