@@ -96,6 +96,29 @@ def rows_of_matrix(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: A
     return X, *beside.values()
 
 
+def weights_of_rows(sample_weight: Any, rows: int) -> np.ndarray:
+    """Return the rows' weights as float64, ones for None.
+
+    Raises
+    ------
+    DataError
+        For weights of another length, below 0, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return np.ones(rows)
+    try:
+        weight = np.asarray(sample_weight, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample_weight must hold numbers: {error}") from error
+    if weight.ndim == 0:
+        weight = np.full(rows, float(weight))
+    if weight.shape != (rows,):
+        raise DataError(f"sample_weight has shape {weight.shape} and X has {rows} rows; one weight a row is needed")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise DataError("sample_weight must be finite and not negative, and above 0 for a row at least")
+    return weight
+
+
 def note_columns(estimator: Any, names: tuple[str, ...]) -> None:
     """Set ``feature_names_in_`` and ``n_features_in_``."""
     estimator.feature_names_in_ = np.array(names, object)

@@ -72,7 +72,7 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
     >>> configuration("regression", {"loss": "huber", "penalty": "none"}, dtype="float32", n_workers=2).penalty is None
     True
     """
-    _refuse_own(parameters)
+    refuse_own(parameters)
     same = {name: parameters[name] for name in SAME if name in parameters}
     if same.get("penalty") == "none":
         same["penalty"] = None
@@ -84,7 +84,8 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
         same.pop("l1_ratio", None)
     if parameters.get("n_jobs") is not None:
         same["threads_per_worker"] = _threads(parameters["n_jobs"])
-    _warn_of_power(same)
+    if warn_of_power(same.get("power_t"), same.get("learning_rate")):
+        same.pop("power_t")
     return FitConfig(
         **same | more,
         task=task,  # type: ignore[arg-type]
@@ -102,21 +103,27 @@ def _threads(n_jobs: Any) -> int:
     return int(n_jobs) if n_jobs > 0 else max(1, cores() + 1 + int(n_jobs))
 
 
-def _warn_of_power(same: dict[str, Any]) -> None:
-    """Let a negative ``power_t`` pass with a warning where it is not used, as scikit-learn does until its version 1.10."""
-    power = same.get("power_t")
+def warn_of_power(power: Any, learning_rate: Any) -> bool:
+    """Let a negative ``power_t`` pass with a warning where it is not used, as scikit-learn does until its version 1.10.
+
+    Examples
+    --------
+    >>> warn_of_power(0.5, "constant")
+    False
+    """
     negative = isinstance(power, (int, float, np.number)) and not isinstance(power, bool) and power < 0
-    if negative and same.get("learning_rate") != "invscaling":
-        warnings.warn(
-            "Negative values for `power_t` are deprecated: a rate that grows does not converge. It is not used here; give a "
-            "number >= 0",
-            FutureWarning,
-            stacklevel=5,
-        )
-        same.pop("power_t")
+    if not negative or learning_rate == "invscaling":
+        return False
+    warnings.warn(
+        "Negative values for `power_t` are deprecated: a rate that grows does not converge. It is not used here; give a number "
+        ">= 0",
+        FutureWarning,
+        stacklevel=5,
+    )
+    return True
 
 
-def _refuse_own(parameters: dict[str, Any]) -> None:
+def refuse_own(parameters: dict[str, Any]) -> None:
     """The parameters that the core does not know, because the faces of scikit-learn's kind use them alone."""
     warm_start, verbose = parameters.get("warm_start", False), parameters.get("verbose", 0)
     if not isinstance(warm_start, (bool, np.bool_)):
@@ -139,8 +146,18 @@ def seed_of(random_state: Any) -> int:
         return int(random_state)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
+    return int(generator_of(random_state).randint(2**31 - 1))
+
+
+def generator_of(random_state: Any) -> np.random.RandomState:
+    """Return the generator that scikit-learn makes of a seed.
+
+    Raises
+    ------
+    ConfigError
+    """
     try:
-        return int(check_random_state(random_state).randint(2**31 - 1))
+        return check_random_state(random_state)
     except ValueError as error:
         raise ConfigError(f"random_state must be an int >= 0, a RandomState or None, not {random_state!r}") from error
 

@@ -110,6 +110,22 @@ def product(rows, codes, i, wide, params):
     return total
 
 
+@compiled
+def shuffle_rows(order, seed):
+    """Shuffle ``order`` in place (Durstenfeld 1964) with Marsaglia's generator (2003), 13-17-5, started at ``seed`` above 0.
+
+    It is how scikit-learn draws the order of an epoch, from that of the epoch before and one seed for all of them.
+    """
+    state = np.uint64(seed)
+    whole, half = np.uint64(0xFFFFFFFF), np.uint64(0x7FFFFFFF)
+    for i in range(order.size - 1):
+        state = (state ^ (state << np.uint64(13))) & whole
+        state ^= state >> np.uint64(17)
+        state = (state ^ (state << np.uint64(5))) & whole
+        j = i + np.int64((state & half) % np.uint64(order.size - i))
+        order[i], order[j] = order[j], order[i]
+
+
 @inlined
 def plain_rate(plan, step):
     """The rate of a step, counted from 0."""

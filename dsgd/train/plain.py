@@ -100,9 +100,9 @@ class PlainSGD:
                 totals[number] += total
         for number, line in enumerate(going):
             self._refuse_overflow(line)
-            line.objective = totals[number] / self._rows
-            value = -self._score(line) if config.early_stopping else line.objective
-            line.judge(value, config.tol, config.n_iter_no_change)
+            objective = totals[number] / self._rows
+            line.judge(-self._score(line) if config.early_stopping else objective, config.tol, config.n_iter_no_change)
+            line.objective = objective
         answer = self._flat([line.answer for line in self._lines])
         self._progress.note(sum(line.objective for line in self._lines), answer)
         return self._progress.full or all(line.done for line in self._lines)

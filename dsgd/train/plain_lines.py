@@ -116,6 +116,7 @@ class Line:
 
     def judge(self, value: float, tol: float | None, patience: int) -> None:
         """End an epoch of this mean objective (or less the score): stop, or lower the rate, when nothing improves."""
+        self.objective = value
         self.epochs += 1
         idle = tol is not None and value > self._best - tol
         self._since = self._since + 1 if idle else 0
