@@ -12,7 +12,7 @@ from .train.modes import Sync
 
 if TYPE_CHECKING:
     from .data import read_parquet
-    from .estimators import SGDClassifier, SGDRegressor
+    from .estimators import SGDClassifier, SGDOneClassSVM, SGDRegressor
     from .fitted import LinearModel, load
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "DataError",
     "LinearModel",
     "SGDClassifier",
+    "SGDOneClassSVM",
     "SGDRegressor",
     "Sync",
     "WorkerLost",
@@ -37,6 +38,7 @@ __getattr__, __dir__ = importing_later(
     {
         "LinearModel": ".fitted",
         "SGDClassifier": ".estimators",
+        "SGDOneClassSVM": ".estimators",
         "SGDRegressor": ".estimators",
         "load": ".fitted",
         "read_parquet": ".data",

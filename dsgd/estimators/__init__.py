@@ -2,6 +2,7 @@
 
 from .classifier import SGDClassifier
 from .history import History
+from .one_class import SGDOneClassSVM
 from .regressor import SGDRegressor
 
-__all__ = ["History", "SGDClassifier", "SGDRegressor"]
+__all__ = ["History", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor"]
