@@ -88,8 +88,11 @@ class LinearSGD(Fitted):
             )
         if isinstance(getattr(self, "class_weight", None), str):
             raise ConfigError(
-                f"class_weight {self.class_weight!r} is not supported for partial_fit: it needs all rows, and partial_fit sees a "
-                "part; give a dict of weights, such as compute_class_weight gives for a sample of the labels"
+                # The words are scikit-learn's: whoever catches the error looks for them.
+                f"class_weight {self.class_weight!r} is not supported for partial_fit. In order to use 'balanced' weights, use "
+                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough sample of the "
+                "full training set target to properly estimate the class frequency distributions. Pass the resulting weights as "
+                "the class_weight parameter."
             )
 
     def _train(

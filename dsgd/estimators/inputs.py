@@ -114,8 +114,10 @@ def weights_of_rows(sample_weight: Any, rows: int) -> np.ndarray:
         weight = np.full(rows, float(weight))
     if weight.shape != (rows,):
         raise DataError(f"sample_weight has shape {weight.shape} and X has {rows} rows; one weight a row is needed")
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise DataError("sample_weight must be finite and not negative, and above 0 for a row at least")
+    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise DataError("sample_weight must be finite and not negative")
+    if not weight.any():
+        raise DataError("all of sample_weight are zero; at least one row must have a positive weight")
     return weight
 
 
