@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -55,23 +56,38 @@ class _Limits:
         self._lock = threading.Lock()
         self._held: list[int] = []
         self._found: Any = None
+        self._libraries: tuple[int, ThreadpoolController] | None = None
+        self._applied: tuple[int, ThreadpoolController] | None = None
 
     @contextlib.contextmanager
     def hold(self, threads: int) -> Iterator[None]:
-        libraries = ThreadpoolController()
+        libraries = self._loaded()
         blas = libraries.select(user_api="blas")
         # OpenMP and MKL keep the number for each thread of the process, so the one that will work sets it.
         own = libraries.select(user_api="openmp", internal_api="mkl")
-        self._change(self._held.append, threads, blas)
+        self._change(self._held.append, threads, libraries, blas)
         try:
             with own.limit(limits=threads):
                 yield
         finally:
-            self._change(self._held.remove, threads, blas)
+            self._change(self._held.remove, threads, libraries, blas)
 
-    def _change(self, action: Callable[[int], None], threads: int, blas: ThreadpoolController) -> None:
+    def _loaded(self) -> ThreadpoolController:
+        """The process's libraries, which take longer to find than a small fit; looked for again after an import."""
+        known, modules = self._libraries, len(sys.modules)
+        if known is None or known[0] != modules:
+            self._libraries = known = (modules, ThreadpoolController())
+        return known[1]
+
+    def _change(
+        self, action: Callable[[int], None], threads: int, libraries: ThreadpoolController, blas: ThreadpoolController
+    ) -> None:
         with self._lock:
             action(threads)
+            wanted = (min(self._held), libraries) if self._held else None
+            if wanted == self._applied:
+                return
+            self._applied = wanted
             # threadpoolctl lets nobody else set OpenBLAS while the thread that did lives: so one that is gone at once.
             passing = threading.Thread(target=self._apply, args=(blas,), name="dsgd-limits")
             passing.start()
