@@ -9,5 +9,6 @@ from dsgd.fitted import LinearModel, load  # noqa: E402
 from .classifier import SGDClassifier  # noqa: E402
 from .engine import DaskEngine  # noqa: E402
 from .regressor import SGDRegressor  # noqa: E402
+from .sweep import SweepCV  # noqa: E402
 
-__all__ = ["DaskEngine", "LinearModel", "SGDClassifier", "SGDRegressor", "load"]
+__all__ = ["DaskEngine", "LinearModel", "SGDClassifier", "SGDRegressor", "SweepCV", "load"]

@@ -12,7 +12,7 @@ from .train.modes import Sync
 
 if TYPE_CHECKING:
     from .data import read_parquet
-    from .estimators import SGDClassifier, SGDOneClassSVM, SGDRegressor
+    from .estimators import SGDClassifier, SGDOneClassSVM, SGDRegressor, SweepCV
     from .fitted import LinearModel, load
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ __all__ = [
     "SGDClassifier",
     "SGDOneClassSVM",
     "SGDRegressor",
+    "SweepCV",
     "Sync",
     "WorkerLost",
     "__version__",
@@ -40,6 +41,7 @@ __getattr__, __dir__ = importing_later(
         "SGDClassifier": ".estimators",
         "SGDOneClassSVM": ".estimators",
         "SGDRegressor": ".estimators",
+        "SweepCV": ".estimators",
         "load": ".fitted",
         "read_parquet": ".data",
     },

@@ -4,5 +4,6 @@ from .classifier import SGDClassifier
 from .history import History
 from .one_class import SGDOneClassSVM
 from .regressor import SGDRegressor
+from .sweep import SweepCV
 
-__all__ = ["History", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor"]
+__all__ = ["History", "SGDClassifier", "SGDOneClassSVM", "SGDRegressor", "SweepCV"]

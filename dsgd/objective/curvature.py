@@ -115,7 +115,9 @@ class SampledRows:
         columns = (column[::step] for column in (self.target, self.weight, self.offset))
         return SampledRows(self.problem, self.features.every(step), *columns)
 
-    def sums(self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0) -> SampleSums:
+    def sums(
+        self, weights: np.ndarray, part: float = 1.0, width: float = 0.0, floor: float = 0.0, curved: bool = True
+    ) -> SampleSums:
         """Loss, gradient and curvature sums at active weights and intercept of shape ((a + 1) k,).
 
         Parameters
@@ -127,6 +129,8 @@ class SampledRows:
             Within which the loss's kinks are rounded off (:mod:`dsgd.losses.smoothing`).
         floor : float
             Of the curvature that certainly does not promise too much, the part that every row's counts for at least.
+        curved : bool
+            Whether the curvature, most of the work, is wanted; zero otherwise.
         """
         problem, loss = self.problem, smoothed(self.problem.loss, width)
         k = problem.outputs
@@ -141,7 +145,7 @@ class SampledRows:
         gap = float(np.dot(slack(loss, scores, target).astype(np.float64), weight)) if width else 0.0
         gradient = features.pull_back((slope * weight[:, None]).astype(problem.dtype)).ravel()
         total = np.zeros((weights.size, weights.size))
-        for (a, b), factor in curvatures(loss, scores, target, floor):
+        for (a, b), factor in curvatures(loss, scores, target, floor) if curved else ():
             block = features.gram((factor * weight).astype(problem.dtype))
             total[a::k, b::k] = block
             if a != b:

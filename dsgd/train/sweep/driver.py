@@ -52,6 +52,8 @@ class Swept:
         Number of the best configuration, the first of equals.
     model : TrainedLinear or None
         That configuration trained on all rows.
+    seconds : tuple of three float
+        That training all configurations, measuring them, and training the best again took.
     """
 
     scores: np.ndarray
@@ -59,6 +61,7 @@ class Swept:
     converged: np.ndarray
     best: int | None
     model: TrainedLinear | None
+    seconds: tuple[float, float, float]
 
 
 def sweep(
@@ -106,7 +109,7 @@ def sweep(
     best, model = meta["best"], None
     if best is not None:
         model = trained(dataset, configs[best], RankResult.from_bytes(parts[0][end:]))
-    return Swept(arrays["scores"], arrays["epochs"], arrays["converged"] > 0, best, model)
+    return Swept(arrays["scores"], arrays["epochs"], arrays["converged"] > 0, best, model, tuple(meta["seconds"]))
 
 
 def check_configs(configs: Sequence[FitConfig]) -> FitConfig:

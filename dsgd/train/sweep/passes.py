@@ -50,7 +50,9 @@ def lanes_of(asked: Sequence[Asked]) -> Lanes:
         own = lane.problem.class_weight
         row[:] = (own if own.size else 1.0) * np.ones(groups) * lane.problem.weight_scale
     low, high = (np.array([getattr(lane.share.left_out, end) for lane in asked], np.int64) for end in ("low", "high"))
-    return Lanes(low, high, factor.astype(first.dtype), bool((low != high).any()))
+    factors = np.ascontiguousarray(factor.T, first.dtype)
+    own = np.zeros((2, len(asked)), first.dtype)
+    return Lanes(low, high, factors, bool((low != high).any()), own)
 
 
 def gradients(asked: Sequence[Asked], collective: Any) -> list[Partial]:
@@ -83,8 +85,8 @@ class _Sums:
     def __init__(self, asked: Sequence[Asked], run: int):
         p = asked[0].problem
         outputs, self._run = len(asked) * p.outputs, run
-        self._problem, self._loss, self._lanes = p, asked[0].loss, lanes_of(asked)
-        self._single = None if p.outputs == 1 else True
+        self._problem, self._lanes = p, lanes_of(asked)
+        self._losses = (asked[0].loss, None) if p.outputs == 1 else (None, asked[0].loss)
         self._params = interleaved([lane.params for lane in asked], p.outputs)
         self._scratch = scratch_of(p, run, outputs)
         self._gradient = np.zeros(self._params.size, p.dtype)
@@ -97,7 +99,7 @@ class _Sums:
         for begin in range(0, len(starts), chunk):
             end = min(begin + chunk, len(starts))
             sweep_gradient(
-                self._loss, self._single, self._lanes, rows, self._problem.frame, starts, begin, end, self._run, place,
+                *self._losses, self._lanes, rows, self._problem.frame, starts, begin, end, self._run, place,
                 self._params, self._gradient, self.losses, self._scratch,
             )  # fmt: skip
             self.total += self._gradient

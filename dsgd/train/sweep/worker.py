@@ -1,5 +1,6 @@
 """What a rank of a gang does in a sweep: it opens its rows once, trains all lanes, measures them, and trains the best again."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -38,20 +39,24 @@ class Sweep:
 
     def run(self) -> bytes:
         """The whole sweep."""
+        marks = [time.perf_counter()]
         lanes = [lane for split in range(len(self._task.splits)) for lane in self._lanes(split)]
         take_turns([lane.train for lane in lanes], self._answer)
         shape = (len(self._task.splits), len(self._task.configs))
+        marks.append(time.perf_counter())
         store, held_out = self._rank._stores
         found = measure(lanes, held_out or store, self._places, self._rank.collective, self._task.metrics)
         scores = found.reshape(len(self._task.metrics), *shape)
         epochs = np.array([len(lane.progress.history) for lane in lanes]).reshape(shape)
         converged = np.array([lane.progress.converged for lane in lanes]).reshape(shape)
         best = self._best(scores)
+        marks.append(time.perf_counter())
         model = b"" if best is None else self._refit(best, lanes)
         if self._context.rank != 0:
             return b""
         arrays = {"scores": scores, "epochs": epochs, "converged": converged.astype(np.int64)}
-        head = pack(arrays, {"best": best})
+        seconds = np.diff([*marks, time.perf_counter()]).tolist()
+        head = pack(arrays, {"best": best, "seconds": seconds})
         return len(head).to_bytes(8, "little") + head + model
 
     def _lanes(self, split: int) -> list[Lane]:
