@@ -32,8 +32,8 @@ def mixture(collective, seed: int) -> list:
     """A random sequence of operations, the same on every rank: long after short, one kind after another."""
     generator = np.random.default_rng(seed)
     results = []
-    for step in range(60):
-        length = int(generator.choice([0, 1, 50, 3000, 5000, 70_000, 300_000]))
+    for step in range(40):
+        length = int(generator.choice([0, 1, 50, 3000, 5000, 70_000, 150_000]))
         operation = generator.integers(5)
         buffer = addend(collective.rank, length, "float64", step)
         if operation == 0:

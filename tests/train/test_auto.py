@@ -38,15 +38,15 @@ def test_one_rank_has_nothing_to_share_out(mode):
 def rare_categories(rows: int, seed: int):
     """Columns of which most are used by few rows, and labels that they say nothing of: there to be learnt by heart."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 1500, (rows, 3)) + 1500 * np.arange(3)
-    X = sparse.csr_matrix((np.ones(codes.size), codes.ravel(), np.arange(0, codes.size + 1, 3)), shape=(rows, 4500))
+    codes = rng.integers(0, 500, (rows, 3)) + 500 * np.arange(3)
+    X = sparse.csr_matrix((np.ones(codes.size), codes.ravel(), np.arange(0, codes.size + 1, 3)), shape=(rows, 1500))
     return X, rng.integers(0, 2, rows)
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_validation_rows_are_watched_without_early_stopping(n_workers):
-    X, y = rare_categories(3000, 0)
-    held_out = rare_categories(1000, 1)
+    X, y = rare_categories(1000, 0)
+    held_out = rare_categories(500, 1)
     signs = np.where(held_out[1] == 1, 1.0, -1.0)
     watched, blind = (train(X, y, validation=rows, n_workers=n_workers, alpha=1e-5) for rows in (held_out, None))
     losses = [record["validation"] for record in watched.history]
