@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import distributed
-from distributed.threadpoolexecutor import rejoin
+from distributed import threadpoolexecutor
 from distributed.worker import thread_state
 
 from dsgd.errors import ConfigError
@@ -49,9 +49,7 @@ def current() -> distributed.Client | None:
     except ValueError:
         return None
     if client.status in ("closing", "closed"):
-        raise ConfigError(
-            f"the client of {client.scheduler_info().get('address', 'the cluster')} is closed; open another"
-        )
+        raise ConfigError("the current client is closed; open another: Client(address)")
     return client
 
 
@@ -137,11 +135,11 @@ def _again(work: Callable[[], Any], name: str, size: int | None) -> Any:
 @contextlib.contextmanager
 def stepped_aside() -> Iterator[None]:
     """Inside a task, leave its slot to others while it waits for them, unless it has done so (``worker_client``)."""
-    if not in_task() or not getattr(thread_state, "proceed", False):
+    if not in_task() or not getattr(threadpoolexecutor.thread_state, "proceed", False):
         yield
         return
     distributed.secede()
     try:
         yield
     finally:
-        rejoin()
+        threadpoolexecutor.rejoin()

@@ -4,8 +4,9 @@ In come frames, arrays or lists of delayed partitions, with labels, weights and 
 partitions or in others. Rows stay where they are computed; columns that are cut otherwise travel to them.
 """
 
+import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import dask
@@ -18,10 +19,11 @@ from dsgd.errors import DataError, WorkerLost
 
 from . import pieces
 from .align import Beside, cuts, sort_out
+from .holding import holders
 from .kinds import is_array
 from .partitions import Partition, PartitionsDataset
 from .pieces import GIVEN
-from .watching import wait
+from .watching import cancelled, wait
 
 
 def collect(
@@ -62,7 +64,7 @@ def collect(
     futures = tasks.encode(parts, given)
     if given.loose:
         futures = tasks.join(futures, given.loose)
-    described = tasks.ask("describe", pieces.describe, futures, given.named, features)
+    described = tasks.ask("inspect", pieces.describe, futures, given.named, features)
     holders = client.who_has(futures)
     partitions = [
         Partition(future, found.rows, tuple(holders.get(future.key, ())))
@@ -109,14 +111,38 @@ class Tasks:
             encode(i, part, roles, *(given.paired[role][i] for role in roles), dask_key_name=self._key("encode", i))
             for i, part in enumerate(parts)
         ]
-        return self.client.compute(tasks)
+        where = holders(self.client, parts)
+        futures: dict[int, distributed.Future] = {}
+        for address in dict.fromkeys(where):
+            here = [i for i, held in enumerate(where) if held == address]
+            pinned = {} if address is None else {"workers": [address], "allow_other_workers": False}
+            futures.update(zip(here, self.client.compute([tasks[i] for i in here], **pinned), strict=True))
+        encoded = [futures[i] for i in range(len(parts))]
+        self.wait(encoded, {address for address in where if address})
+        return encoded
 
     def ask(self, what: str, function: Callable[..., Any], futures: Sequence[distributed.Future], *more: Any) -> list:
         """Ask every partition something, where it is."""
-        answers = [
-            self.client.submit(function, i, future, *more, key=self._key(what, i)) for i, future in enumerate(futures)
-        ]
+        answers = self._pinned(what, function, futures, [more] * len(futures))
         return self.gather(answers)
+
+    def _pinned(
+        self,
+        what: str,
+        function: Callable[..., Any],
+        futures: Sequence[distributed.Future],
+        more: Sequence[Sequence[Any]],
+    ) -> list[distributed.Future]:
+        """Submit ``function(number, piece, *more)`` to the worker that has the piece, and wait."""
+        where = holders(self.client, futures)
+        answers = [
+            self.client.submit(
+                function, i, future, *own, key=self._key(what, i), workers=address, allow_other_workers=False
+            )
+            for i, (future, own, address) in enumerate(zip(futures, more, where, strict=True))
+        ]
+        self.wait(answers, {address for address in where if address})
+        return answers
 
     def join(self, futures: Sequence[distributed.Future], loose: dict[str, Any]) -> list[distributed.Future]:
         """Put columns that are cut otherwise beside the partitions, by position."""
@@ -126,29 +152,40 @@ class Tasks:
             source = self._source(role, values)
             for own, found in zip(ranges, cuts(wanted, [rows for _, rows in source], GIVEN[role]), strict=True):
                 own[role] = [_part(source[piece][0], start, stop) for piece, start, stop in found]
-        return [
-            self.client.submit(pieces.join, i, future, own, key=self._key("join", i))
-            for i, (future, own) in enumerate(zip(futures, ranges, strict=True))
-        ]
+        return self._pinned("join", pieces.join, futures, [(own,) for own in ranges])
 
     def _source(self, role: str, values: Any) -> list[tuple[Any, int]]:
         """Pieces of a column and their lengths."""
         if isinstance(values, np.ndarray):
             return [(values, len(values))]
         found = self.client.compute(list(values))
+        self.wait(found)
         return list(zip(found, self.ask(f"count-{role}", _count, found), strict=True))
 
+    def wait(self, futures: Sequence[distributed.Future], pinned: Collection[str] = ()) -> None:
+        """Wait for the futures to end; those of ``pinned`` workers would wait for ever when these leave."""
+        with self._said():
+            wait(self.client, futures, pinned=pinned)
+
     def gather(self, futures: Sequence[distributed.Future]) -> list[Any]:
-        """Wait for the futures' results; what ends their wait is said in the words of a user."""
-        try:
+        """Wait for the futures' results."""
+        with self._said():
             wait(self.client, futures)
             return self.client.gather(list(futures))
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        """Say in the words of a user what ends a wait."""
+        try:
+            yield
         except distributed.KilledWorker as error:
             raise WorkerLost(f"the workers that computed a partition died, several times: {error}") from error
         except distributed.CancelledError as error:
-            raise WorkerLost(
-                f"partitions were cancelled, or lost with the worker that held them, and Dask cannot make them again: {error}; "
-                "make the collection again (persist), and fit again"
+            raise cancelled(
+                self.client,
+                error,
+                "partitions were cancelled, or lost with the worker that held them, and Dask cannot make them again; make the "
+                "collection again (persist), and fit again",
             ) from error
 
 

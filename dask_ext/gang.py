@@ -17,7 +17,7 @@ from dsgd.train.rank import LOST, Failure
 
 from . import stopping, worker
 from .orders import Orders
-from .watching import TRAVEL, Watch
+from .watching import TRAVEL, Watch, cancelled
 
 # Seconds: for a cause to arrive after its consequence; for the last reports to arrive after the results.
 _GRACE, _LAST_REPORTS = 3.0, 2.0
@@ -148,8 +148,12 @@ class Gang:
             stopping.check()
             drain()
             done: set[distributed.Future] = set()
-            with contextlib.suppress(TimeoutError):
+            try:
                 done, pending = distributed.wait(list(pending), timeout=0.25, return_when="FIRST_COMPLETED")
+            except (TimeoutError, distributed.TimeoutError):
+                pass
+            except distributed.CancelledError as error:
+                raise cancelled(self._client, error, "the ranks were cancelled, by Client.restart() say") from error
             for future in done:
                 self._outcomes[futures[future]] = self._outcome(future, futures[future])
             self._bury(watch.lost())

@@ -8,12 +8,20 @@ from collections.abc import Collection, Sequence
 import distributed
 
 from dsgd.errors import WorkerLost
+from dsgd.train.again import RankLost
 
 from . import stopping
 
 # Seconds: between two looks at the workers; for the scheduler to be silent; for a result to travel; for workers to come,
 # where there are none (a Nanny starts one again within seconds, a cluster that scales within minutes).
 _LOOK, _SILENT, TRAVEL, DESERTED = 1.0, 60.0, 600.0, 180.0
+
+
+def cancelled(client: distributed.Client, error: BaseException, otherwise: str) -> WorkerLost:
+    """Say why futures were cancelled: the scheduler has gone, or somebody has cancelled them."""
+    if client.status != "running" or "scheduler" in str(error):
+        return WorkerLost(f"Dask's scheduler has gone away, or cannot be reached any more: {error}")
+    return WorkerLost(f"{otherwise}: {error}")
 
 
 class Watch:
@@ -30,7 +38,9 @@ class Watch:
 
     def _look(self) -> None:
         while not self._stop.wait(_LOOK):
-            with contextlib.suppress(OSError, ValueError, RuntimeError, AttributeError):  # No answer: the silence counts.
+            with contextlib.suppress(
+                OSError, ValueError, RuntimeError, AttributeError
+            ):  # No answer: the silence counts.
                 present = set(self._client.nthreads())
                 self._lost |= self._addresses - present
                 self._heard = time.monotonic()
@@ -59,6 +69,7 @@ def wait(
     futures: Sequence[distributed.Future],
     workers: Collection[str] | None = None,
     deserted: float = DESERTED,
+    pinned: Collection[str] = (),
 ) -> None:
     """Wait until all futures have ended, or one in an error.
 
@@ -70,15 +81,19 @@ def wait(
         Addresses of the workers that may run their tasks; None for all.
     deserted : float
         Seconds to wait while there is no such worker.
+    pinned : collection of str
+        Addresses of workers each of which has tasks that no other may run.
 
     Raises
     ------
+    RankLost
+        When one of ``pinned`` has left.
     WorkerLost
         When there is no such worker for so long, or the scheduler does not answer.
     CancelledError
         When somebody has cancelled a task.
     """
-    watch = Watch(client, list(workers or ()))
+    watch, pins = Watch(client, list(workers or ())), Watch(client, list(pinned))
     try:
         while not any(future.status == "error" for future in futures):
             stopping.check()
@@ -86,6 +101,8 @@ def wait(
             with contextlib.suppress(TimeoutError, distributed.TimeoutError), client.as_current():
                 distributed.wait(list(futures), timeout=_LOOK)
                 return
+            if pins.lost():
+                raise RankLost(f"the workers {sorted(pins.lost())} have left while their rows were encoded")
             if watch.alone() > deserted:
                 who = f"of the workers {sorted(workers)}" if workers else "worker"
                 raise WorkerLost(
@@ -94,3 +111,4 @@ def wait(
                 )
     finally:
         watch.stop()
+        pins.stop()
