@@ -12,8 +12,8 @@ from .face import DaskFace
 class SweepCV(LocalSweepCV):
     """Search over configurations that Dask's workers train together, over one reading of the data.
 
-    As :class:`dsgd.SweepCV`, for the estimators of this package: rows stay on the workers that hold them, ``fit`` takes what theirs
-    takes, and is awaited under ``Client(asynchronous=True)``. Predictions for collections are lazy.
+    As :class:`dsgd.SweepCV`, for the estimators of this package: rows stay on the workers that hold them, ``fit`` takes what
+    theirs takes, and is awaited under ``Client(asynchronous=True)``. Predictions for collections are lazy.
 
     Parameters
     ----------
