@@ -107,7 +107,13 @@ class DaskEngine:
         return self._client
 
     def at_close(self, action: Callable[[], Any]) -> None:
-        """Have something done when the engine is closed: what a fit has put on the workers let go of, say."""
+        """Have something done when the engine is closed: what a fit has put on the workers let go of, say.
+
+        Parameters
+        ----------
+        action : callable
+            Without arguments; the last one given is called first.
+        """
         self._owned.callback(action)
 
     def slots(self) -> int:

@@ -50,8 +50,11 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
     initialModel : SGDClassificationModel, optional
         A fitted model to go on from: training starts at its weights, and its features and classes are kept. Unless ``maxIter``
         is set it is one epoch, as ``partial_fit`` is in dsgd, and the optimizer "auto" is then "adagrad".
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}, default="log_loss"
-        "log_loss" is logistic regression; with more than two classes the others are one classifier a class.
+    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"} or a regression loss, default="log_loss"
+        "log_loss" is logistic regression; with more than two classes the others are one classifier a class. The regression losses
+        "squared_error", "huber", "epsilon_insensitive" and "squared_epsilon_insensitive" are of targets -1 and +1.
+    epsilon : float, default=0.1
+        Of huber, the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.
     family : {"auto", "binomial", "multinomial", "ovr"}, default="auto"
         Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others) for more.
     regParam : float or "auto", default=0.0

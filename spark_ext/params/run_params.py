@@ -14,8 +14,8 @@ from .fit_params import DataParams, ObjectiveParams, OptimizerParams
 from .names import CORE_LOSSES, CORE_NAMES
 from .shared import ColumnParams, ProbabilityParams, make_param
 
-# Losses whose threshold is of the score, for want of probabilities.
-_SCORES = ("hinge", "squared_hinge")
+# Losses that have probabilities; the threshold of the others is of the score.
+_PROBABILITIES = ("log_loss", "modified_huber")
 
 
 class RunParams(ColumnParams, HasAggregationDepth):
@@ -66,7 +66,8 @@ class RunParams(ColumnParams, HasAggregationDepth):
     )
     verbose = make_param(
         "verbose",
-        "1 is a bar in a notebook or a terminal and a line an epoch elsewhere, 2 is always lines; on the standard error.",
+        "What is shown of a fit, on the standard error: 1 is a bar in a notebook or a terminal and a line an epoch elsewhere,"
+        " 2 is always lines.",
         TypeConverters.toInt,
     )
 
@@ -101,7 +102,22 @@ class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
         )
 
 
-class ClassifierParams(FitParams, ProbabilityParams):
+class EpsilonParams(FitParams):
+    """A parameter of some losses, of which both estimators have some."""
+
+    epsilon = make_param(
+        "epsilon",
+        "Of loss='huber', the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing."
+        " In units of the label: Spark ML's epsilon is in units of a scale that it estimates.",
+        TypeConverters.toFloat,
+    )
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self._setDefault(epsilon=0.1)
+
+
+class ClassifierParams(EpsilonParams, ProbabilityParams):
     """What only the classifier knows."""
 
     def core_parameters(self) -> dict[str, Any]:
@@ -111,7 +127,7 @@ class ClassifierParams(FitParams, ProbabilityParams):
 
     def check_thresholds(self) -> None:
         """Raise ConfigError for thresholds that contradict each other; without probabilities, any score may be one."""
-        if self.getOrDefault("loss") not in _SCORES:
+        if self.getOrDefault("loss") in _PROBABILITIES:
             super().check_thresholds()
 
     family = make_param(
@@ -126,15 +142,9 @@ class ClassifierParams(FitParams, ProbabilityParams):
         self._setDefault(loss="log_loss", family="auto")
 
 
-class RegressorParams(FitParams):
+class RegressorParams(EpsilonParams):
     """What only the regressor knows."""
 
-    epsilon = make_param(
-        "epsilon",
-        "Of loss='huber', the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing."
-        " In units of the label: Spark ML's epsilon is in units of a scale that it estimates.",
-        TypeConverters.toFloat,
-    )
     quantile = make_param(
         "quantile", "Of loss='quantile': the quantile that is predicted, between 0 and 1.", TypeConverters.toFloat
     )
@@ -146,4 +156,4 @@ class RegressorParams(FitParams):
 
     def __init__(self, *args: Any):
         super().__init__(*args)
-        self._setDefault(loss="squared_error", epsilon=0.1, quantile=0.5, power=1.5)
+        self._setDefault(loss="squared_error", quantile=0.5, power=1.5)
