@@ -38,7 +38,7 @@ def predict(model: LinearModel, method: str, X: Any, offset: Any, who: str = "mo
         raise DataError("X is a Dask Series; a frame was expected: X.to_frame()")
     if is_frame(X):
         meta = _labelled(model, method, _empty(model, method), X._meta.index)
-        return X.map_partitions(_frame_part, shipped, method, offset, meta=meta, token=f"{name}-{uuid.uuid4().hex}")
+        return X.map_partitions(_frame_part, shipped, method, offset, meta=meta, token=name)
     if is_parts(X):
         apply = dask.delayed(_any_part, pure=False)
         return [apply(part, shipped, method, offset, dask_key_name=f"{name}-{uuid.uuid4().hex}") for part in X]

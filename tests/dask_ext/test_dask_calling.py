@@ -13,7 +13,9 @@ pytest.importorskip("distributed")
 import dask.array as da
 import distributed
 from distributed import Client
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -157,6 +159,19 @@ def test_searches_drive_the_estimators(dask_client, backend):
             search.fit(X[:100], Y[:100])
     assert search.best_params_ == {"model__alpha": 1e-4}
     assert search.predict(X).shape == (400,)
+
+
+def test_incremental_searches_find_what_they_call(dask_client):
+    """The two tasks of dask-ml's Hyperband and incremental searches; the searches themselves do not run on today's Dask."""
+    incremental = pytest.importorskip("dask_ml.model_selection._incremental")
+    model = clone(dask_ext.SGDClassifier()).set_params(alpha=1e-4, random_state=0)
+    meta = {"model_id": 0, "params": {}, "partial_fit_calls": 0}
+    step = (model, meta)
+    for part in (slice(0, 200), slice(200, 400)):
+        step = dask_client.submit(incremental._partial_fit, step, X[part], Y[part], {"classes": [0, 1]})
+    told = dask_client.submit(incremental._score, step, X, Y, check_scoring(model)).result(timeout=60)
+    assert told["partial_fit_calls"] == 2
+    assert told["score"] > 0.75
 
 
 def test_a_closed_client_is_said(dask_client):
