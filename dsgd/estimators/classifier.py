@@ -41,7 +41,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     alpha : float or "auto", default="auto"
         Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of ``LogisticRegression(C=1)``.
     l1_ratio : float, default=0.15
-        Share of l1 in "elasticnet".
+        Share of l1 in "elasticnet"; it may be None for the others.
     fit_intercept : bool, default=True
         Whether the score has a constant, which is not penalised.
     max_iter : int, default=100
@@ -49,14 +49,16 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     tol : float or None, default=1e-4
         Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
     family : {"auto", "binomial", "multinomial", "ovr"}, default="auto"
-        Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others) for more.
+        Of the classes: "auto" is "binomial" for two, and "multinomial" (log_loss) or "ovr" (the others, and plain steps) for
+        more.
     class_weight : dict, "balanced" or None, default=None
         Factor on the weights of each class's rows, 1 for classes that a dict does not name; "balanced" is n / (classes x
         rows of the class).
     optimizer : str, default="auto"
         "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl". "auto" solves for few
-        weights with full gradients, which have no order and no rate; giving ``eta0``, ``batch_size``, ``learning_rate``,
-        ``warmup_steps`` or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights.
+        weights with full gradients, which have no order and no rate; giving ``batch_size``, ``learning_rate``, ``warmup_steps``
+        or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights; giving ``eta0`` as a number, or
+        ``learning_rate="optimal"``, for scikit-learn's plain steps, row by row, where there is one rank.
     learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
         Schedule of the optimisers that have one.
     eta0 : float or "auto", default="auto"

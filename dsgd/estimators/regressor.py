@@ -31,7 +31,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
     alpha : float or "auto", default="auto"
         Strength of the penalty; "auto" is 1 / (sum of weights), the penalty of ``LogisticRegression(C=1)``.
     l1_ratio : float, default=0.15
-        Share of l1 in "elasticnet".
+        Share of l1 in "elasticnet"; it may be None for the others.
     fit_intercept : bool, default=True
         Whether the score has a constant, which is not penalised.
     max_iter : int, default=100
@@ -40,8 +40,9 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         Stop when the objective improves by less, relatively, for ``n_iter_no_change`` epochs; None never stops early.
     optimizer : str, default="auto"
         "auto", "svrg", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw" or "ftrl". "auto" solves for few
-        weights with full gradients, which have no order and no rate; giving ``eta0``, ``batch_size``, ``learning_rate``,
-        ``warmup_steps`` or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights.
+        weights with full gradients, which have no order and no rate; giving ``batch_size``, ``learning_rate``, ``warmup_steps``
+        or ``average`` asks for steps instead, which it takes with "adagrad", as for many weights; giving ``eta0`` as a number, or
+        ``learning_rate="optimal"``, for scikit-learn's plain steps, row by row, where there is one rank.
     learning_rate : {"constant", "invscaling", "optimal", "adaptive", "cosine"}, default="constant"
         Schedule of the optimisers that have one.
     eta0 : float or "auto", default="auto"
