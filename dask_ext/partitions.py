@@ -40,6 +40,32 @@ class Partition:
     where: tuple[str, ...]
 
 
+def evened(shares: list[list[Split]]) -> list[list[Split]]:
+    """Hand over as few partitions as it takes until no rank has much more than its share; the last one may be cut.
+
+    Examples
+    --------
+    >>> shares = [[Split("", 0, 0, 60, index=0), Split("", 0, 0, 30, index=1)], [Split("", 0, 0, 10, index=2)]]
+    >>> [[(split.index, split.start, split.rows) for split in share] for share in evened(shares)]
+    [[(0, 0, 60)], [(1, 0, 30), (2, 0, 10)]]
+    """
+    shares = [list(share) for share in shares]
+    load = np.array([sum(split.rows for split in share) for share in shares])
+    share_of_all = -(-int(load.sum()) // len(shares))
+    while load.max() > _UNEVEN * share_of_all:
+        heavy, light = int(load.argmax()), int(load.argmin())
+        rows = int(min(load[heavy] - share_of_all, share_of_all - load[light]))
+        fitting = [split for split in shares[heavy] if split.rows <= rows]
+        split = max(fitting or shares[heavy], key=lambda split: (split.rows if fitting else -split.rows, split.place))
+        shares[heavy].remove(split)
+        if split.rows > rows:
+            shares[heavy].append(replace(split, rows=split.rows - rows))
+            split = replace(split, start=split.start + split.rows - rows, rows=rows)
+        shares[light].append(split)
+        load[heavy], load[light] = load[heavy] - split.rows, load[light] + split.rows
+    return [sorted(share, key=lambda split: split.place) for share in shares]
+
+
 class PartitionsDataset(Dataset):
     """Rows on Dask's workers.
 
@@ -84,14 +110,9 @@ class PartitionsDataset(Dataset):
         return [Split("", 0, 0, p.rows, index=i) for i, p in enumerate(self.partitions) if p.rows]
 
     def shares(self, size: int) -> list[list[Split]]:
-        """Give every rank the partitions of its own worker, unless that is too uneven."""
+        """Give every rank the partitions of its own worker, and others of what some have too much."""
         splits = self.splits()
-        if size == len(self.places):
-            local = self._local(splits)
-            heaviest = max(sum(split.rows for split in share) for share in local)
-            if heaviest <= _UNEVEN * sum(split.rows for split in splits) / size:
-                return local
-        return assign(splits, size)
+        return evened(self._local(splits)) if size == len(self.places) else assign(splits, size)
 
     def _local(self, splits: Sequence[Split]) -> list[list[Split]]:
         """Each partition to the rank with the least rows among those of the workers that hold it, or among all."""

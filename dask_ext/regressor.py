@@ -9,8 +9,9 @@ class SGDRegressor(DaskFace, LocalRegressor):
     """Linear regression trained by parallel stochastic gradient descent on Dask's workers.
 
     As :class:`dsgd.SGDRegressor`, with other defaults for ``standardize`` and ``n_workers``. Runs on the current
-    ``distributed.Client``, or else on a LocalCluster that is started for each fit. ``fit`` also takes a Dask
-    DataFrame with the names of its columns, or a Dask Array with arrays of labels and weights; predictions for these are lazy.
+    ``distributed.Client``, or else on a LocalCluster that is started for each fit. ``fit`` also takes
+    Dask DataFrames and Arrays, and lists of delayed partitions; predictions for these are lazy. Under an asynchronous client
+    ``fit``, ``partial_fit``, ``score`` and ``evaluate`` are awaited.
 
     Parameters
     ----------

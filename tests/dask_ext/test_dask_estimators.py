@@ -95,6 +95,25 @@ def test_a_worker_that_holds_everything_shares_it():
     assert [sum(split.rows for split in share) for share in dataset.shares(2)] == [200, 200]
 
 
+def test_no_more_is_moved_than_evens_the_ranks_out():
+    """Partitions of many sizes, most on one worker: all rows are there once, none has too much, few have moved."""
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        ranks, count = rng.integers(2, 6), rng.integers(1, 20)
+        where = np.minimum(rng.integers(0, 2 * ranks, count), ranks - 1)
+        lengths = rng.integers(1, 200, count)
+        partitions = [Partition(None, int(n), (f"w{w}",)) for n, w in zip(lengths, where, strict=True)]
+        dataset = PartitionsDataset(partitions, Roles("y"), FeatureSpec(("a",)), [f"w{i}" for i in range(ranks)])
+        shares = dataset.shares(int(ranks))
+        rows = sorted((s.index, row) for share in shares for s in share for row in range(s.start, s.start + s.rows))
+        assert rows == [(i, row) for i, n in enumerate(lengths) for row in range(n)]
+        load = [sum(split.rows for split in share) for share in shares]
+        assert max(load) <= 1.25 * -(-lengths.sum() // ranks)
+        surplus = sum(max(0, lengths[where == rank].sum() - lengths.sum() / ranks) for rank in range(ranks))
+        moved = sum(s.rows for rank, share in enumerate(shares) for s in share if where[s.index] != rank)
+        assert moved <= surplus
+
+
 def test_a_rank_is_sent_its_own_partitions_only(dask_client):
     futures = dask_client.scatter(["zero", "one"])
     spec = FeatureSpec(("a",))
