@@ -45,15 +45,14 @@ class PlainStep(NamedTuple):
 
 
 @inlined
-def add_change(j, change, params, sums, numbers):
-    """Add to one weight, in units of the scale."""
+def add_change(j, change, params, sums, past):
+    """Add to one weight, in units of the scale; return what its square and its size grow by."""
     old = np.float64(params[j])
     params[j] += params.dtype.type(change)
     new = np.float64(params[j])
-    numbers[SQUARES] += new * new - old * old
-    numbers[SIZES] += abs(new) - abs(old)
     if sums.size:
-        sums[j] -= numbers[PAST] * (new - old)
+        sums[j] -= past * (new - old)
+    return new * new - old * old, abs(new) - abs(old)
 
 
 @inlined
@@ -68,7 +67,9 @@ def cut(j, params, sums, taken, numbers):
     elif weight < 0:
         left = min(0.0, weight + (numbers[GATHERED] - taken[j]))
     taken[j] += left - weight
-    add_change(j, left / scale - old if left != 0 else -old, params, sums, numbers)
+    square, size = add_change(j, left / scale - old if left != 0 else -old, params, sums, numbers[PAST])
+    numbers[SQUARES] += square
+    numbers[SIZES] += size
 
 
 @helper
@@ -108,6 +109,29 @@ def product(rows, codes, i, wide, params):
         for e in range(rows.indptr[i], rows.indptr[i + 1]):
             total += np.float64(rows.values[e]) * params[rows.indices[e]]
     return total
+
+
+@inlined
+def move_row(move, rows, codes, i, wide, params, sums, numbers):
+    """Add ``move`` times row ``i``'s features."""
+    past = numbers[PAST]
+    squares = 0.0
+    sizes = 0.0
+    for j in range(wide.size):
+        square, size = add_change(j, move * wide[j], params, sums, past)
+        squares += square
+        sizes += size
+    for q in range(codes.shape[1]):
+        square, size = add_change(codes[0, q], move, params, sums, past)
+        squares += square
+        sizes += size
+    if rows.indptr.size > 1:
+        for e in range(rows.indptr[i], rows.indptr[i + 1]):
+            square, size = add_change(rows.indices[e], move * rows.values[e], params, sums, past)
+            squares += square
+            sizes += size
+    numbers[SQUARES] += squares
+    numbers[SIZES] += sizes
 
 
 @compiled
@@ -206,14 +230,7 @@ def plain_pass(loss, plan, rows, frame, order, params, sums, taken, numbers, ste
             if numbers[SCALE] < least:
                 fold(params, sums, numbers)
         if change != 0:
-            move = change / numbers[SCALE]
-            for j in range(wide.size):
-                add_change(j, move * wide[j], params, sums, numbers)
-            for q in range(codes.shape[1]):
-                add_change(codes[0, q], move, params, sums, numbers)
-            if rows.indptr.size > 1:
-                for e in range(rows.indptr[i], rows.indptr[i + 1]):
-                    add_change(rows.indices[e], move * rows.values[e], params, sums, numbers)
+            move_row(change / numbers[SCALE], rows, codes, i, wide, params, sums, numbers)
         if plan.intercept:
             params[last] += params.dtype.type((change - rate * plan.pull) * plan.decay)
         step += 1
