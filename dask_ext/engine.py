@@ -1,7 +1,6 @@
 """The Dask engine: gangs of ranks pinned to workers, and a tree of futures for aggregates."""
 
 import contextlib
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,20 +8,17 @@ from typing import Any
 import distributed
 
 from dsgd.errors import ConfigError, DSGDError, WorkerLost
-from dsgd.train import place, tree, versions
+from dsgd.train import place, tree
 from dsgd.train import rank as ranks
 
-from . import directories, placement, stopping, worker
+from . import directories, placement, worker
 from .gang import Gang, Mail, bounded, turn
 from .meeting import meeting
 from .orders import Orders
+from .probing import SHIP, probe
 from .shipping import pack
 from .watching import DESERTED, TRAVEL, wait
 
-_SHIP = (
-    "Every worker needs the same dsgd (and dask_ext) as the client: install it in the workers' environment, for example"
-    " with client.register_plugin(distributed.PipInstall([...])), or in their image."
-)
 # Payloads above this many bytes are sent to their worker as data, not inside the task.
 _LARGE = 1 << 20
 
@@ -147,7 +143,7 @@ class DaskEngine:
         ranks.find(function)
         addresses, threads = placement.place(len(payloads), self._threads())
         with turn(self._client, sorted(set(addresses)), self._turn_deadline):
-            probes = self._probe(sorted(set(addresses)), deadline)
+            probes = probe(self._client, sorted(set(addresses)), deadline, self._who)
             topic = Mail.of(self._client).topic
             orders = placement.orders(function, addresses, probes, threads, deadline, topic, self._who)
             return self._run(orders, addresses, payloads, on_report)
@@ -178,36 +174,6 @@ class DaskEngine:
         if len(packed) <= _LARGE:
             return packed, futures
         return self._client.scatter(packed, workers=[address], hash=False), futures
-
-    def _probe(self, addresses: Sequence[str], deadline: float) -> dict[str, worker.Probe]:
-        """Ask each worker what it has, which also shows that it has a free thread."""
-        asked = {
-            address: self._client.submit(
-                worker.probe,
-                key=f"dsgd-probe-{self._who}-{uuid.uuid4().hex}",
-                workers=[address],
-                allow_other_workers=False,
-                pure=False,
-            )
-            for address in addresses
-        }
-        limit = time.monotonic() + deadline
-        found: dict[str, worker.Probe] = {}
-        try:
-            for address, future in asked.items():
-                found[address] = stopping.result(future, max(0.1, limit - time.monotonic()))
-        except TimeoutError:
-            raise WorkerLost(
-                f"the worker {address} had no free thread after {deadline:g} s: it is busy with other tasks, or frozen"
-            ) from None
-        except ImportError as error:
-            raise ConfigError(f"the worker {address} cannot import what a rank needs: {error}. {_SHIP}") from error
-        finally:
-            bounded(lambda: self._client.cancel(list(asked.values())))
-        driver = versions.installed()
-        for address, answer in found.items():
-            versions.compare(driver, answer.versions, f"the worker {address}", _SHIP)
-        return found
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
@@ -265,7 +231,7 @@ class DaskEngine:
         except DSGDError:
             raise
         except ImportError as error:
-            raise ConfigError(f"a worker cannot import what a task needs: {error}. {_SHIP}") from error
+            raise ConfigError(f"a worker cannot import what a task needs: {error}. {SHIP}") from error
         except (distributed.KilledWorker, distributed.CancelledError, distributed.TimeoutError, OSError) as error:
             raise WorkerLost(f"Dask gave up a task of the aggregate: {error}") from error
 
