@@ -60,7 +60,7 @@ def _slopes_several(loss, own, sums, scores, slopes, target):
 
 
 @helper
-def group_of(target, groups, signs):
+def _group_of(target, groups, signs):
     """Number of the class of a row, by which lanes weigh it; ``signs`` says that targets are -1 and +1."""
     if groups == 1:
         return 0
@@ -99,7 +99,7 @@ def sweep_gradient(single, several, lanes, rows, frame, starts, begin, end, run,
             target = rows.label[start + i]
             weight = rows.weight[start + i] if rows.weight.size else params.dtype.type(1)
             number = place_number(place, start + i) if lanes.any_left_out else 0
-            _weigh(lanes, number, group_of(target, groups, outputs == 1), weight)
+            _weigh(lanes, number, _group_of(target, groups, outputs == 1), weight)
             if several is not None:
                 _slopes_several(several, own, run_sums, scores[i], slopes[i], target)
             if single is not None:

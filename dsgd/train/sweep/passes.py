@@ -65,7 +65,7 @@ def gradients(asked: Sequence[Asked], collective: Any) -> list[Partial]:
     sums, rows = _Sums(asked, run), 0
     for key, block, starts in share.chosen():
         starts = starts if share.held_out else np.arange(0, block.rows, run)
-        sums.add(_plain(block), starts, share.places.of(key))
+        sums.add(plain_rows(block), starts, share.places.of(key))
         rows += int(np.minimum(run, block.rows - starts).sum())
     vector = np.concatenate([sums.total, sums.losses, [rows]])
     collective.allreduce(vector)
@@ -109,7 +109,7 @@ class _Sums:
 def scores(block: Block, start: int, stop: int, problem: Problem, params: np.ndarray, scratch: Any) -> np.ndarray:
     """Scores of some rows by interleaved parameters; shape (stop - start, m k)."""
     out = np.empty((stop - start, scratch.scores.shape[1]), problem.dtype)
-    sweep_scores(_plain(block), problem.frame, start, stop, len(scratch.scores), params, out, scratch)
+    sweep_scores(plain_rows(block), problem.frame, start, stop, len(scratch.scores), params, out, scratch)
     return out
 
 
@@ -137,5 +137,6 @@ def scratch_of(problem: Problem, run: int, outputs: int) -> Any:
 _BUFFERS = ("scores", "slopes", "folded", "anchored", "product")
 
 
-def _plain(block: Block) -> Rows:
+def plain_rows(block: Block) -> Rows:
+    """A block as the kernels take it, with the weights that it came with."""
     return Rows(**{name: getattr(block, name) for name in Rows._fields})
