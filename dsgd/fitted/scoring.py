@@ -10,7 +10,7 @@ from ..data.dataset import Dataset
 from ..data.encode import Encoder
 from ..data.resolve import Roles
 from ..data.spec import FeatureSpec
-from ..kernels.rows import Rows
+from ..kernels.rows import Rows, read_only
 from ..kernels.score import plain_frame, score_rows
 
 # Enough rows for the loops, few enough for the second-level cache's sake.
@@ -39,7 +39,7 @@ def scored_blocks(dataset: Dataset, params: np.ndarray, outputs: int) -> Iterato
     frame = plain_frame(dataset.spec.layout.crosses, params.dtype)
     for split in dataset.splits():
         for block in dataset.blocks(split, encoder, BATCH_ROWS):
-            yield block, score_rows(Rows(**vars(block)), frame, params, outputs), encoder
+            yield block, score_rows(read_only(Rows(**vars(block))), frame, params, outputs), encoder
 
 
 def scores(dataset: Dataset, params: np.ndarray, outputs: int) -> np.ndarray:

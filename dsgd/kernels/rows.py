@@ -31,6 +31,23 @@ class Rows(NamedTuple):
     offset: Any
 
 
+def read_only(rows: Rows) -> Rows:
+    """The rows as views that cannot be written.
+
+    A kernel is compiled for the kinds of arrays that it is given, and those of a mapped file cannot be written: without this,
+    rows of files and of memory, and frames of which a column cannot be written, would each have machine code of their own.
+    """
+    return Rows(*map(_view, rows))
+
+
+def _view(array: np.ndarray) -> np.ndarray:
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class Frame(NamedTuple):
     """What is the same for all rows of a fit.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.block import Block
 from ..data.layout import Layout
-from ..kernels.rows import Frame, Rows
+from ..kernels.rows import Frame, Rows, read_only
 from ..kernels.steps import Penalty
 from .scaling import Scaling
 
@@ -96,9 +96,8 @@ class Problem:
         if self.class_weight.size:
             factor = self.class_weight[class_numbers(block.label, self.outputs)].astype(self.dtype)
             weight = factor * weight if weight.size else factor
-        return Rows(
-            block.dense, block.codes, block.indptr, block.indices, block.values, block.label, weight, block.offset
-        )
+        features = (block.dense, block.codes, block.indptr, block.indices, block.values)
+        return read_only(Rows(*features, block.label, weight, block.offset))
 
     def run_length(self, most: int, in_order: bool = False) -> int:
         """Rows of a run: about ``RUN_BYTES`` of features, at most ``most``, a multiple of 4 where that is possible.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsgd.data import make_block
-from dsgd.kernels.rows import Frame, Rows
+from dsgd.kernels.rows import Frame, Rows, read_only
 from dsgd.kernels.scratch import make_scratch
 from dsgd.kernels.steps import Penalty
 
@@ -62,7 +62,7 @@ class Case:
             "positive": lambda: self.random.gamma(2.0, 1.0, _N),
             "real": lambda: self.random.standard_normal(_N),
         }
-        self.rows = self.rows._replace(label=draw[loss.domain]().astype(self.dtype))
+        self.rows = read_only(self.rows._replace(label=draw[loss.domain]().astype(self.dtype)))
         return self
 
 
@@ -96,7 +96,7 @@ def _build(layout="mixed", *, outputs=1, dtype=np.float64, standardised=True, we
     block = make_block(np.ones(_N), dtype=dtype, **arrays)
     scaling = (block.dense.mean(axis=0), 1 / block.dense.std(axis=0)) if p and standardised else (np.zeros(0),) * 2
     frame = Frame(*(array.astype(dtype) for array in scaling), *crosses)
-    return Case(Rows(**vars(block)), frame, d, outputs, np.dtype(dtype).type, random)
+    return Case(read_only(Rows(**vars(block))), frame, d, outputs, np.dtype(dtype).type, random)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import scipy.sparse
 from dsgd.data import make_block
 from dsgd.data.layout import Crosses, no_crosses
 from dsgd.kernels.expand import expand_codes
-from dsgd.kernels.rows import Rows
+from dsgd.kernels.rows import Rows, read_only
 from dsgd.kernels.score import RUN, plain_frame, score_rows
 
 DENSE, CODES, BITS, SPARSE = 3, 2, 4, 6
@@ -53,7 +53,9 @@ def test_scores_are_the_matrix_product(parts, outputs, dtype):
     if block.offset.size:
         expected += block.offset[:, None]
 
-    found = score_rows(Rows(**vars(block)), plain_frame(crosses, dtype), params.astype(dtype).ravel(), outputs)
+    found = score_rows(
+        read_only(Rows(**vars(block))), plain_frame(crosses, dtype), params.astype(dtype).ravel(), outputs
+    )
 
     assert found.dtype == dtype
     assert found.shape == ((n,) if outputs == 1 else (n, outputs))
@@ -65,6 +67,9 @@ def test_scores_are_the_matrix_product(parts, outputs, dtype):
 def test_no_rows(outputs):
     block = make_block(np.empty(0), dense=np.empty((0, 2)))
     scores = score_rows(
-        Rows(**vars(block)), plain_frame(no_crosses(), np.float32), np.zeros(3 * outputs, np.float32), outputs
+        read_only(Rows(**vars(block))),
+        plain_frame(no_crosses(), np.float32),
+        np.zeros(3 * outputs, np.float32),
+        outputs,
     )
     assert scores.shape == ((0,) if outputs == 1 else (0, 2))
