@@ -116,6 +116,19 @@ CASES = (
     ),
     *(
         Case(
+            f"sweep_{name}", f"benchmarks.runs:{function}", 2, 900, 5,
+            (Line(f"sweep_{name}", f"{where}, SweepCV of 8 configurations / a fit of one", "overhead", "eight", 3.0, "one"),),
+            {"which": which},
+        )
+        for name, function, which, where in (
+            ("dense", "sweep", "dense", "dense, in memory"),
+            ("click", "sweep", "click", "click, in memory"),
+            ("dask_dense", "sweep_dask", "dense", "dense, Parquet, two workers of Dask"),
+            ("dask_click", "sweep_dask", "click", "click, Parquet, two workers of Dask"),
+        )
+    ),
+    *(
+        Case(
             f"two_ranks_{batch}", "benchmarks.runs:two_ranks", 2, 300, 5,
             (
                 Line(f"two_ranks_{batch}", f"dense epoch, b = {batch}, two ranks / one", "speedup", "two_ranks", target,

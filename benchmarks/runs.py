@@ -173,6 +173,50 @@ def dask(rows: int, rounds: int, which: str) -> dict:
         return _result(sides, rounds, rows)
 
 
+def sweep(rows: int, rounds: int, which: str) -> dict:
+    """Eight configurations in one search and a fit of one, in memory."""
+    import dsgd
+
+    from .ours import sweeps
+    from .peers.arrow import load
+
+    if which == "dense":
+        training, held_out = data.load_dense(rows, "train"), data.load_dense(rows, "test")
+    else:
+        directory = click.click(rows)
+        training, held_out = ((load(directory / part), "label") for part in ("train", "test"))
+    sides = {
+        "eight": lambda: sweeps.search(dsgd, dsgd.SGDClassifier(), *training, validation=held_out),
+        "one": lambda: sweeps.fit(dsgd.SGDClassifier(alpha=sweeps.ONE), *training),
+    }
+    for side in sides.values():
+        side()  # compiles
+    return _result(sides, rounds, rows)
+
+
+def sweep_dask(rows: int, rounds: int, which: str) -> dict:
+    """The same on two workers of Dask, from the Parquet path."""
+    import dask_ext
+
+    from .ours import fits, sweeps
+    from .peers import daskml as peer
+
+    directory = data.dense(rows) if which == "dense" else click.click(rows)
+    parameters = fits.dask_parameters(which)
+    parameters.pop("alpha", None)
+    training, held_out = (sweeps.parquet(directory, part) for part in ("train", "test"))
+    with peer.workers(2):
+        sides = {
+            "eight": lambda: sweeps.search(
+                dask_ext, dask_ext.SGDClassifier(**parameters), training, validation=held_out
+            ),
+            "one": lambda: sweeps.fit(dask_ext.SGDClassifier(**parameters, alpha=sweeps.ONE), training),
+        }
+        for side in sides.values():
+            side()  # compiles
+        return _result(sides, rounds, rows)
+
+
 # Growing: ranks, rows, and the first fit of a process ---------------------------------------------------------------------
 
 
