@@ -59,7 +59,7 @@ def until(look: Callable[[float], T], seconds: float) -> T:
         left = limit - time.monotonic()
         try:
             found = look(max(0.05, min(_LOOK, left)))
-        except TimeoutError:
+        except (TimeoutError, distributed.TimeoutError):  # Two classes before Python 3.11.
             found = None
         if found:
             return found

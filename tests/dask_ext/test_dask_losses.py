@@ -25,6 +25,7 @@ import dsgd
 from dask_ext import watching
 from dsgd import WorkerLost
 
+from ..conftest import require
 from ..processes import end
 
 rng = np.random.default_rng(7)
@@ -107,7 +108,7 @@ def test_a_scheduler_that_goes_away_ends_the_fit(tmp_path, monkeypatch):
 
 
 def test_a_cluster_over_tls(tmp_path):
-    trustme = pytest.importorskip("trustme")
+    trustme = require("trustme", "dev")
     authority = trustme.CA()
     own = authority.issue_cert("127.0.0.1", "localhost")
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
