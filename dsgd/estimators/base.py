@@ -154,10 +154,11 @@ class LinearSGD(Fitted):
         if y is None:
             return X, y, sample_weight, offset, None
         rows = inputs.rows_of_matrix(self, X, y, sample_weight, offset, reset=initial is None)
+        held_out.refuse_empty(rows, config.validation_fraction)
+        if not config.plain:  # The ranks hold rows out, where no copy is needed for it.
+            return X, y, sample_weight, offset, None
         by_class = self._task == "classification"
         training, validation = held_out.split(rows, config.validation_fraction, self.random_state, by_class)
-        if not config.plain:
-            return X, y, sample_weight, offset, None
         return *training, validation
 
     @contextmanager

@@ -4,6 +4,7 @@ In come the rows that ``fit`` was given, out come those to train on, in their or
 ranks hold rows out themselves.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,25 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
 from ..errors import DataError
 
+_NO_WEIGHT = "The sample weights for validation set are all zero, consider using a different random state."
+
 Rows = tuple[Any, Any, Any, Any]
 
 
 def is_splittable(X: Any) -> bool:
     """Whether the rows of X are at hand, and cheap to choose from."""
     return isinstance(X, (np.ndarray, list, tuple)) or scipy.sparse.issparse(X)
+
+
+def refuse_empty(rows: Rows, fraction: float) -> None:
+    """Raise DataError when no row would be left to train on, or none with a weight to judge by."""
+    count, weight = len(rows[1]), rows[2]
+    if count - math.ceil(fraction * count) < 1:
+        raise DataError(
+            f"early_stopping cannot hold validation_fraction={fraction} of {count} rows out: no row is left to train on"
+        )
+    if weight is not None and not np.any(weight):
+        raise DataError(_NO_WEIGHT)
 
 
 def split(rows: Rows, fraction: float, random_state: Any, by_class: bool) -> tuple[Rows, Rows]:
@@ -55,7 +69,7 @@ def split(rows: Rows, fraction: float, random_state: Any, by_class: bool) -> tup
         ) from error
     training, held_out = np.sort(training), np.sort(held_out)
     if weight is not None and not np.any(np.asarray(weight)[held_out]):
-        raise DataError("The sample weights for validation set are all zero, consider using a different random state.")
+        raise DataError(_NO_WEIGHT)
     return _chosen(rows, training), _chosen(rows, held_out)
 
 
