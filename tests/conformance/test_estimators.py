@@ -192,7 +192,7 @@ class Suite(ABC):
 
     def test_parameters_that_cannot_be(self, package, files):
         with pytest.raises(ConfigError, match="loss"):
-            self.fit(self.estimator(package, "late", loss="squared_error"), dataset(files, "late"))
+            self.fit(self.estimator(package, "late", loss="poisson"), dataset(files, "late"))
         with pytest.raises(ConfigError, match=r"max_iter|maxIter"):
             self.fit(self.estimator(package, "late", max_iter=0), dataset(files, "late"))
 
