@@ -15,9 +15,12 @@ class SGDClassifier(DaskFace, LocalClassifier):
 
     Parameters
     ----------
-    loss : {"log_loss", "hinge", "squared_hinge", "modified_huber"}, default="log_loss"
-        "log_loss" is logistic regression, with one row of coefficients a class (softmax) for more than two classes; the others
-        are one classifier a class.
+    loss : str, default="log_loss"
+        "log_loss", "hinge", "squared_hinge" or "modified_huber"; or a regression of -1 and +1: "squared_error", "huber",
+        "epsilon_insensitive" or "squared_epsilon_insensitive". "log_loss" is logistic regression, with one row of coefficients
+        a class (softmax) for more than two classes; the others are one classifier a class.
+    epsilon : float, default=0.1
+        Of huber, the error from which it is linear; of the epsilon-insensitive losses, the error that costs nothing.
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         "l2" shrinks all weights, "l1" leaves many of them exactly zero, "elasticnet" is a mixture by ``l1_ratio``; None is
         no penalty.
@@ -78,6 +81,8 @@ class SGDClassifier(DaskFace, LocalClassifier):
         Ranks; None is one a worker of the cluster.
     threads_per_worker : int, default=1
         Threads that a rank may use, where its work can be split: reading and encoding rows, large matrix products.
+    n_jobs : int or None, default=None
+        scikit-learn's name for ``threads_per_worker``, which it replaces when it is given; -1 is all cores.
     dtype : {"float32", "float64"} or None, default=None
         None is float64 for a float64 matrix, and float32 for everything else.
     cache_bytes : int or None, default=None
@@ -130,6 +135,7 @@ class SGDClassifier(DaskFace, LocalClassifier):
         self,
         *,
         loss="log_loss",
+        epsilon=0.1,
         penalty="l2",
         alpha="auto",
         l1_ratio=0.15,
@@ -159,6 +165,7 @@ class SGDClassifier(DaskFace, LocalClassifier):
         mode="sync",
         n_workers=None,
         threads_per_worker=1,
+        n_jobs=None,
         dtype=None,
         cache_bytes=None,
         memory_limit=None,
@@ -168,7 +175,7 @@ class SGDClassifier(DaskFace, LocalClassifier):
         deadline=60.0,
         verbose=0,
     ):
-        self.warmup_steps = warmup_steps
+        self.warmup_steps, self.epsilon, self.n_jobs = warmup_steps, epsilon, n_jobs
         self.loss, self.penalty, self.alpha, self.l1_ratio = loss, penalty, alpha, l1_ratio
         self.fit_intercept, self.max_iter, self.tol, self.family = fit_intercept, max_iter, tol, family
         self.class_weight, self.optimizer, self.learning_rate = class_weight, optimizer, learning_rate
