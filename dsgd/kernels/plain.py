@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compiling import compiled, helper, inlined
+from .prefetch import AHEAD, prefetch_at, prefetch_entry
 from .protocols import loss_gradient, loss_value
 from .rows import codes_of
 
@@ -112,8 +113,32 @@ def product(rows, codes, i, wide, params):
 
 
 @inlined
-def move_row(move, rows, codes, i, wide, params, sums, numbers):
+def norm(rows, codes, i, wide):
+    """Sum of squares of row ``i``'s features."""
+    total = np.float64(codes.shape[1])
+    for j in range(wide.size):
+        total += np.float64(wide[j]) * wide[j]
+    if rows.indptr.size > 1:
+        for e in range(rows.indptr[i], rows.indptr[i + 1]):
+            total += np.float64(rows.values[e]) * rows.values[e]
+    return total
+
+
+@inlined
+def move_row(move, rows, codes, i, wide, params):
     """Add ``move`` times row ``i``'s features."""
+    for j in range(wide.size):
+        params[j] += params.dtype.type(move * wide[j])
+    for q in range(codes.shape[1]):
+        params[codes[0, q]] += params.dtype.type(move)
+    if rows.indptr.size > 1:
+        for e in range(rows.indptr[i], rows.indptr[i + 1]):
+            params[rows.indices[e]] += params.dtype.type(move * rows.values[e])
+
+
+@inlined
+def move_and_sum(move, rows, codes, i, wide, params, sums, numbers):
+    """As ``move_row``, where an average or sizes are wanted as well."""
     past = numbers[PAST]
     squares = 0.0
     sizes = 0.0
@@ -132,6 +157,20 @@ def move_row(move, rows, codes, i, wide, params, sums, numbers):
             sizes += size
     numbers[SQUARES] += squares
     numbers[SIZES] += sizes
+
+
+@inlined
+def fetch_row(rows, i):
+    """Ask for row ``i``: in a shuffled epoch the next row may be anywhere."""
+    prefetch_entry(rows.label, np.intp(i))
+    for j in range(0, rows.dense.shape[1], 64 // rows.dense.itemsize):
+        prefetch_at(rows.dense, np.intp(i), np.intp(j))
+    if rows.indptr.size > 1:
+        begin, end = rows.indptr[i], rows.indptr[i + 1]
+        for e in range(begin, end, 64 // rows.values.itemsize):
+            prefetch_entry(rows.values, np.intp(e))
+        for e in range(begin, end, 64 // rows.indices.itemsize):
+            prefetch_entry(rows.indices, np.intp(e))
 
 
 @compiled
@@ -206,13 +245,19 @@ def plain_pass(loss, plan, rows, frame, order, params, sums, taken, numbers, ste
     """
     least = 1e-9 if params.itemsize == 8 else 1e-6
     last = params.size - 1
+    simple = sums.size == 0 and plan.l1 == 0
     objective = 0.0
     for r in range(order.size):
         i = order[r]
+        if r + 2 * AHEAD < order.size:
+            fetch_row(rows, order[r + AHEAD])
+            if rows.indptr.size > 1:
+                prefetch_entry(rows.indptr, np.intp(order[r + 2 * AHEAD]))
         codes = codes_of(rows, frame, i, i + 1, scratch)
         take_row(rows, frame, i, wide)
         scale = numbers[SCALE]
-        score = params[last] + scale * product(rows, codes, i, wide, params)
+        inner = product(rows, codes, i, wide, params)
+        score = params[last] + scale * inner
         if rows.offset.size:
             score += rows.offset[i]
         target = np.float64(rows.label[i])
@@ -225,12 +270,22 @@ def plain_pass(loss, plan, rows, frame, order, params, sums, taken, numbers, ste
         change = -rate * slope
         if rows.weight.size:
             change *= rows.weight[i]
+        folded = False
         if plan.l2 != 0:
             numbers[SCALE] *= max(0.0, 1.0 - rate * plan.l2)
             if numbers[SCALE] < least:
                 fold(params, sums, numbers)
-        if change != 0:
-            move_row(change / numbers[SCALE], rows, codes, i, wide, params, sums, numbers)
+                folded = True
+        move = change / numbers[SCALE]
+        if move != 0 and simple:
+            if folded:
+                inner = product(rows, codes, i, wide, params)
+            # |w + m x|^2 = |w|^2 + m (2 w x + m |x|^2): no need to look at the old and the new of each weight.
+            if plan.l2 != 0:
+                numbers[SQUARES] += move * (2.0 * inner + move * norm(rows, codes, i, wide))
+            move_row(move, rows, codes, i, wide, params)
+        elif move != 0:
+            move_and_sum(move, rows, codes, i, wide, params, sums, numbers)
         if plan.intercept:
             params[last] += params.dtype.type((change - rate * plan.pull) * plan.decay)
         step += 1

@@ -25,6 +25,16 @@ def _prefetch(typing_context, array, index):
     return types.void(array, types.intp), generate
 
 
+def _prefetch_entry(typing_context, array, index):
+    """As ``_prefetch``, to be read."""
+
+    def generate(context, builder, signature, arguments):
+        _emit(context, builder, signature.args[0], arguments[0], [arguments[1]], write=0, level=3)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 def _prefetch_at(typing_context, array, row, column):
     """Have the cache line of ``array[row, column]`` (2-d) fetched, to be read; changes nothing else.
 
@@ -49,4 +59,5 @@ def _emit(context, builder, array_type, array, indices, *, write: int, level: in
 
 
 prefetch: Any = intrinsic(_prefetch)
+prefetch_entry: Any = intrinsic(_prefetch_entry)
 prefetch_at: Any = intrinsic(_prefetch_at)
