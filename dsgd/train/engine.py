@@ -1,7 +1,7 @@
 """What an engine is: processes and a meeting place, and nothing numeric.
 
-An engine runs a module-level function of dsgd on ranks. The function is named by its import path, never shipped as
-code.
+An engine runs a module-level function of dsgd on ranks: as a gang, which stands and falls together, or as a crew, whose
+members live and die one by one. The function is named by its import path, never shipped as code.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +9,28 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import ConfigError
+
+
+class Board(Protocol):
+    """Where the members of a crew leave word for each other: small values by name, which outlive who wrote them."""
+
+    def post(self, name: str, value: bytes) -> None:
+        """Write a value of at most 64 KiB under a name; the latest write counts. WorkerLost when the board is gone."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """The latest value under a name, or None; takes milliseconds, never waits for anybody. WorkerLost as above."""
+        ...
+
+
+class _NoBoard:
+    """The board of a rank that is no member of a crew."""
+
+    def post(self, name: str, value: bytes) -> None:
+        raise ConfigError("there is no board outside a crew (Engine.crew)")
+
+    def read(self, name: str) -> bytes | None:
+        raise ConfigError("there is no board outside a crew (Engine.crew)")
 
 
 @dataclass
@@ -35,10 +57,16 @@ class RankContext:
         Resident bytes beyond which the engine begins to act against the rank's process, where it tells.
     fallen : callable
         ``fallen() -> bool``: True once another rank is known to have failed, where the engine can tell. Long
-        waits between ranks should ask it, so that a gang falls at once and not at a deadline.
+        waits between ranks should ask it, so that a gang falls at once and not at a deadline. To a member of a crew it says
+        that the crew is over.
+    attempt : int
+        How often this member of a crew has been started before: 0, then 1 after its first death, and so on.
+    board : Board
+        Of a crew.
 
-    In an aggregate there is no gang: ``rank`` is the payload's position, ``size`` the number of payloads, ``allgather``
-    raises ConfigError, and ``scratch`` stays (on that machine, per worker process) until the engine is closed.
+    In a crew and in an aggregate there is no gang: ``rank`` is the payload's position, ``size`` the number of payloads, and
+    ``allgather`` raises ConfigError. In an aggregate ``scratch`` stays (on that machine, per worker process) until the engine
+    is closed; a crew's is removed when the crew ends, and a member that is started again may find itself elsewhere.
     """
 
     rank: int
@@ -51,11 +79,13 @@ class RankContext:
     threads: int = 1
     memory: int | None = None
     fallen: Callable[[], bool] = field(default=lambda: False)
+    attempt: int = 0
+    board: Board = field(default_factory=_NoBoard)
 
 
 def no_gang(payload: bytes) -> list[bytes]:
-    """The ``allgather`` of an aggregate's context: there is nobody to meet."""
-    raise ConfigError("the tasks of an aggregate cannot meet: allgather needs a gang (Engine.launch)")
+    """The ``allgather`` of a context without a gang: there is nobody to meet."""
+    raise ConfigError("the tasks of an aggregate or a crew cannot meet: allgather needs a gang (Engine.launch)")
 
 
 class Engine(Protocol):
@@ -96,6 +126,50 @@ class Engine(Protocol):
             version.
         WorkerLost
             When a rank dies. A DSGDError raised inside a rank is raised in the driver as itself, with its message.
+        """
+        ...
+
+    def crew(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        servers: int,
+        deadline: float,
+        on_report: Callable[[dict], None],
+        restarts: int = 32,
+    ) -> bytes:
+        """Run ``function(context, payload)`` as members that live and die one by one; return the first one's bytes.
+
+        The first member leads: when it returns, the crew is over, and ``context.fallen()`` tells the others, which are stopped
+        when they have not returned a few seconds later. A member that dies (it is killed, its machine goes, the engine loses
+        it) is started again with the same payload and the next ``context.attempt``, the lead too, while the others go on; one
+        that has died may still run somewhere, so members tell each other their attempts. A member other than the lead that
+        returns has done its part.
+
+        Parameters
+        ----------
+        function : str
+            As in :meth:`launch`.
+        payloads : sequence
+            One picklable object a member.
+        servers : int
+            The first so many members mostly wait for messages of the others: an engine may run them beside the others rather
+            than in slots of their own.
+        deadline : float
+            Seconds for all members to be started at first.
+        on_report : callable
+            As in :meth:`launch`.
+        restarts : int
+            Deaths of members, all together, after which the next one ends the crew.
+
+        Raises
+        ------
+        ConfigError
+            When there are fewer slots than members that need one, before anything starts.
+        WorkerLost
+            When more members have died than may be started again, or one cannot be. An exception that ends a member ends the
+            crew, and is raised as from :meth:`launch`.
         """
         ...
 
