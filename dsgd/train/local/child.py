@@ -16,11 +16,14 @@ import threading
 from typing import Any, BinaryIO
 
 from ...errors import ConfigError, WorkerLost
-from .. import place
+from .. import crew, place
 from .. import rank as ranks
-from ..engine import RankContext
+from ..engine import RankContext, no_gang
 from ..rank import Failure
 from . import frames
+
+# Seconds for the driver to answer a question for the board.
+_ANSWER = 60.0
 
 
 class Driver:
@@ -30,12 +33,16 @@ class Driver:
         self._source, self._sink = source, sink
         self._lock = threading.Lock()
         self._inbox: queue.Queue[tuple[bytes, bytes]] = queue.Queue()
+        self._over = threading.Event()
         self.scratch = ""
         threading.Thread(target=self._listen, daemon=True, name="dsgd-driver").start()
 
     def _listen(self) -> None:
         while (frame := frames.read(self._source)) is not None:
-            self._inbox.put(frame)
+            if frame[0] == frames.OVER:
+                self._over.set()
+            else:
+                self._inbox.put(frame)
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
         os._exit(1)  # Only this ends a rank that is in the middle of a kernel.
@@ -45,15 +52,43 @@ class Driver:
         with self._lock:
             frames.write(self._sink, tag, body)
 
-    def receive(self, tag: bytes, deadline: float) -> bytes:
-        """Wait for the next frame, which must have this tag."""
+    def over(self) -> bool:
+        """Whether the driver has said that the crew is over."""
+        return self._over.is_set()
+
+    def receive(self, tags: bytes, deadline: float) -> tuple[bytes, bytes]:
+        """Wait for the next frame, which must have one of these tags."""
         try:
             found, body = self._inbox.get(timeout=deadline)
         except queue.Empty:
-            raise WorkerLost(f"the other ranks were not there after {deadline:g} s") from None
-        if found != tag:
-            raise WorkerLost(f"the driver sent {found!r}, expected {tag!r}")
-        return body
+            raise WorkerLost(f"the other ranks, or the driver, were not there after {deadline:g} s") from None
+        if found not in tags:
+            raise WorkerLost(f"the driver sent {found!r}, expected one of {tags!r}")
+        return found, body
+
+
+class PipeBoard:
+    """The board, which the driver keeps, as a member sees it: safe to use from several threads."""
+
+    def __init__(self, driver: Driver):
+        self._driver = driver
+        self._lock = threading.Lock()
+        self._silent = False
+
+    def post(self, name: str, value: bytes) -> None:
+        """Write a value under a name."""
+        self._driver.send(frames.POST, frames.pack([name.encode(), crew.check_word(name, value)]))
+
+    def read(self, name: str) -> bytes | None:
+        """The latest value under a name, or None."""
+        with self._lock:  # One question at a time: answers carry no names, so none may be late either.
+            if self._silent:
+                raise WorkerLost("the board is gone: the driver did not answer an earlier question")
+            self._silent = True
+            self._driver.send(frames.READ, name.encode())
+            tag, value = self._driver.receive(frames.WORD + frames.NO_WORD, _ANSWER)
+            self._silent = False
+        return value if tag == frames.WORD else None
 
 
 def _payload(pickled: bytes) -> Any:
@@ -67,24 +102,28 @@ def _payload(pickled: bytes) -> Any:
 
 
 def _serve(driver: Driver) -> bytes | Failure:
-    task = json.loads(driver.receive(frames.TASK, deadline=600.0))
+    task = json.loads(driver.receive(frames.TASK, deadline=600.0)[1])
     sys.path[:] = task["path"]
     driver.scratch = task["scratch"]
-    payload = driver.receive(frames.TASK, task["deadline"])
+    payload = driver.receive(frames.TASK, task["deadline"])[1]
 
     def allgather(mine: bytes) -> list[bytes]:
         driver.send(frames.GATHER, bytes(mine))
-        return frames.unpack(driver.receive(frames.GATHERED, task["deadline"]))
+        return frames.unpack(driver.receive(frames.GATHERED, task["deadline"])[1])
 
+    attempt = task.get("attempt")  # None in a gang.
+    member = {} if attempt is None else {"attempt": attempt, "board": PipeBoard(driver)}
     context = RankContext(
         task["rank"],
         task["size"],
         host="127.0.0.1",
         machine=place.machine(),
         scratch=task["scratch"],
-        allgather=allgather,
+        allgather=allgather if attempt is None else no_gang,
         report=lambda record: driver.send(frames.REPORT, json.dumps(record).encode()),
         threads=task["threads"],
+        fallen=driver.over,
+        **member,
     )
     try:
         return ranks.run(context.rank, task["function"], context, _payload(payload))

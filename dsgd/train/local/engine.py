@@ -1,22 +1,25 @@
-"""The engine of one machine: ranks in threads or in processes, and an aggregate over a pool of either."""
+"""The engine of one machine: gangs and crews in threads or in processes, and an aggregate over a pool of either."""
 
 import concurrent.futures
+import contextlib
 import functools
 import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ...errors import ConfigError, WorkerLost
+from .. import crew as crews
 from .. import place, tree
 from .. import rank as ranks
 from ..engine import RankContext, no_gang
 from ..rank import Failure
+from . import crew_processes, crew_threads
 from .processes import run_processes
 from .threads import run_alone, run_threads
 
@@ -73,29 +76,55 @@ class LocalEngine:
         """
         ranks.find(function)
         size = len(payloads)
-        most = max(_RANKS_ALWAYS, _RANKS_A_CORE * self.slots())
-        if not 1 <= size <= most:
-            raise ConfigError(f"this machine runs 1 to {most} ranks, not {size}; lower n_workers")
+        self._check_size(size)
         processes = size > 1 if self._processes is None else self._processes
         threads = self._threads or max(1, self.slots() // size)
-        scratch = tempfile.mkdtemp(prefix="dsgd-")
-        try:
+        with _place(threads) as where:
             if processes:
-                return run_processes(function, payloads, deadline, on_report, scratch=scratch, threads=threads)
-            where: dict[str, Any] = {
-                "host": "127.0.0.1",
-                "machine": place.machine(),
-                "scratch": scratch,
-                "threads": threads,
-            }
+                there = {"scratch": where["scratch"], "threads": threads}
+                return run_processes(function, payloads, deadline, on_report, **there)
             if size == 1 and self._threads is None:
                 return run_alone(function, payloads[0], on_report, **where)
             if size > 1:
                 return run_threads(function, payloads, deadline, on_report, **where)
             with place.limit_threads(threads):
                 return run_alone(function, payloads[0], on_report, **where)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _check_size(self, size: int) -> None:
+        most = max(_RANKS_ALWAYS, _RANKS_A_CORE * self.slots())
+        if not 1 <= size <= most:
+            raise ConfigError(f"this machine runs 1 to {most} ranks, not {size}; lower n_workers")
+
+    def crew(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        servers: int,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = lambda record: None,
+        restarts: int = 32,
+    ) -> bytes:
+        """Run members that live and die one by one; see :meth:`dsgd.train.engine.Engine.crew`.
+
+        As many members as :meth:`launch` runs ranks, in processes or in threads by the same rule. The machine's cores are
+        shared out among the members that are no servers. In threads no member can die, so that ``restarts`` has nothing to
+        do there and ``deadline`` neither; and one that does not return when the crew is over is left behind, with a line in
+        the log.
+        """
+        ranks.find(function)
+        size = len(payloads)
+        self._check_size(size)
+        crews.check(size, servers, restarts)
+        threads = self._threads or max(1, self.slots() // max(1, size - servers))
+        with _place(threads) as where:
+            if size > 1 if self._processes is None else self._processes:
+                there = {"scratch": where["scratch"], "threads": threads}
+                return crew_processes.run_processes(function, payloads, deadline, on_report, restarts, **there)
+            if size > 1:
+                return crew_threads.run_threads(function, payloads, on_report, **where)
+            with contextlib.nullcontext() if self._threads is None else place.limit_threads(threads):
+                return crew_threads.run_alone(function, payloads[0], on_report, **where)
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
@@ -127,6 +156,16 @@ class LocalEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _place(threads: int) -> Iterator[dict[str, Any]]:
+    """What ranks of this process are told of their place; their scratch directory is there for so long."""
+    scratch = tempfile.mkdtemp(prefix="dsgd-")
+    try:
+        yield {"host": "127.0.0.1", "machine": place.machine(), "scratch": scratch, "threads": threads}
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _kept_directory(engine: LocalEngine) -> str:

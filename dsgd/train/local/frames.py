@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 HELLO, TASK, GATHER, GATHERED, REPORT, RESULT, FAILURE = b"H", b"T", b"g", b"G", b"r", b"R", b"F"
+# Of a crew: a member writes on the board, asks for a name, is given the value, or none; and hears that the crew is over.
+POST, READ, WORD, NO_WORD, OVER = b"p", b"q", b"W", b"N", b"O"
 
 _HEADER = struct.Struct("<cQ")
 _LENGTH = struct.Struct("<Q")

@@ -24,6 +24,7 @@ from .. import place
 from .. import rank as ranks
 from ..rank import LOST, Failure
 from . import frames
+from .board import LocalBoard
 
 # Seconds in which the cause may still arrive after a rank has said that it lost a peer.
 _GRACE = 2.0
@@ -33,9 +34,16 @@ _TAIL_LINES = 40
 class Child:
     """One rank's process, and the threads that feed it, listen to it and relay what it prints."""
 
-    def __init__(self, rank: int, threads: int, inbox: "queue.Queue[tuple[int, bytes, bytes]]"):
+    def __init__(
+        self,
+        rank: int,
+        threads: int,
+        inbox: "queue.Queue[tuple[int, bytes, bytes]]",
+        board: LocalBoard | None = None,
+    ):
         self.rank = rank
         self._inbox = inbox
+        self._board = board
         self._outbox: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._process = subprocess.Popen(
@@ -55,7 +63,12 @@ class Child:
         for thread in self._threads:
             thread.start()
 
-    def send(self, tag: bytes, body: bytes) -> None:
+    def begin(self, task: dict[str, Any], payload: bytes) -> None:
+        """Tell the process who it is and what to do."""
+        self.send(frames.TASK, json.dumps({**task, "path": sys.path}).encode())
+        self.send(frames.TASK, payload)
+
+    def send(self, tag: bytes, body: bytes = b"") -> None:
         """Queue a frame; a process that does not read blocks its own writer only."""
         self._outbox.put((tag, body))
 
@@ -68,8 +81,22 @@ class Child:
 
     def _listen(self) -> None:
         while (frame := frames.read(self._output)) is not None:
-            self._inbox.put((self.rank, *frame))
+            if not self._answer(*frame):
+                self._inbox.put((self.rank, *frame))
         self._inbox.put((self.rank, b"", b""))
+
+    def _answer(self, tag: bytes, body: bytes) -> bool:
+        """Serve the board here, so that nobody waits for what the driver has to do; tell whether that was it."""
+        if self._board is None or tag not in (frames.POST, frames.READ):
+            return False
+        with contextlib.suppress(WorkerLost):  # The crew is over: this process is about to be killed.
+            if tag == frames.POST:
+                name, value = frames.unpack(body)
+                self._board.post(name.decode(), value)
+            else:
+                found = self._board.read(body.decode())
+                self.send(frames.NO_WORD if found is None else frames.WORD, found or b"")
+        return True
 
     def _relay(self) -> None:
         for line in self._errors:
@@ -165,6 +192,13 @@ class Gang:
                 child.send(frames.GATHERED, everything)
 
 
+def pickle_all(payloads: Sequence[Any]) -> list[bytes]:
+    """Return the payloads as they travel to processes; ConfigError where none can be started."""
+    if not sys.executable:
+        raise ConfigError("this Python has no executable to start processes with; use LocalEngine(processes=False)")
+    return [pickle.dumps(payload, protocol=5) for payload in payloads]
+
+
 def run_processes(
     function: str,
     payloads: Sequence[Any],
@@ -175,18 +209,14 @@ def run_processes(
     threads: int,
 ) -> list[bytes]:
     """Run one rank a payload, each in a process of its own."""
-    if not sys.executable:
-        raise ConfigError("this Python has no executable to start processes with; use LocalEngine(processes=False)")
-    pickled = [pickle.dumps(payload, protocol=5) for payload in payloads]
+    pickled = pickle_all(payloads)
     inbox: queue.Queue[tuple[int, bytes, bytes]] = queue.Queue()
     children: list[Child] = []
     try:
         for rank, payload in enumerate(pickled):
             children.append(Child(rank, threads, inbox))
             task = {"rank": rank, "size": len(pickled), "function": function, "scratch": scratch}
-            task |= {"threads": threads, "deadline": deadline, "path": sys.path}
-            children[rank].send(frames.TASK, json.dumps(task).encode())
-            children[rank].send(frames.TASK, payload)
+            children[rank].begin({**task, "threads": threads, "deadline": deadline}, payload)
         return Gang(children, inbox, on_report).run(deadline)
     finally:
         for child in children:
