@@ -133,3 +133,44 @@ def take_listed(gradient, indices, outputs, values):
             j = indices[i] * outputs + c
             values[i, c] = gradient[j]
             gradient[j] = 0
+
+
+@compiled
+def settle_listed(rule, schedule, penalty, outputs, params, first, second, last, clock, indices, step, base):
+    """Bring the penalty of the features ``indices`` up to ``step``; a feature at or beyond ``d`` is the intercept."""
+    rate = params.dtype.type(schedule_rate(schedule, step))
+    weights = params.size - outputs
+    for i in range(indices.size):
+        for c in range(outputs):
+            j = indices[i] * outputs + c
+            if j < weights:
+                settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, penalty.l1, penalty.l2)
+                last[j] = step - base
+
+
+@compiled
+def list_touched(rows, frame, starts, begin, end, run, seen, stamp, indices, count, scratch):
+    """Append to ``indices``, from ``count`` on, each sparse feature of the runs that is not listed yet; return the new count.
+
+    ``seen[j]`` is ``stamp`` for a feature that is listed; ``indices`` has room for every feature once.
+    """
+    indptr, sparse = rows.indptr, rows.indices
+    for r in range(begin, end):
+        start = starts[r]
+        stop = min(start + run, rows.label.size)
+        codes = codes_of(rows, frame, start, stop, scratch)
+        for i in range(codes.shape[0]):
+            for q in range(codes.shape[1]):
+                j = codes[i, q]
+                if seen[j] != stamp:
+                    seen[j] = stamp
+                    indices[count] = j
+                    count += 1
+        if indptr.size > 1:
+            for e in range(indptr[start], indptr[stop]):
+                j = sparse[e]
+                if seen[j] != stamp:
+                    seen[j] = stamp
+                    indices[count] = j
+                    count += 1
+    return count

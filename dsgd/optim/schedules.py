@@ -89,6 +89,17 @@ class WarmUp(NamedTuple):
         return share * schedule_rate(schedule.after, np.maximum(step - schedule.steps, 0))
 
 
+@register_schedule
+class Scaled(NamedTuple):
+    """``after`` times a factor, which may differ from step to step: a stale gradient takes a shorter step."""
+
+    after: Any
+    factor: float
+
+    def rate(schedule, step):
+        return schedule.factor * schedule_rate(schedule.after, step)
+
+
 SCHEDULES = ("constant", "invscaling", "optimal", "adaptive", "cosine")
 
 

@@ -1,0 +1,113 @@
+"""The listening end of a parameter server: messages in, messages out, one thread, no opinion about what they say.
+
+Every connection is authenticated by the keys of the fit before a byte of it is read; what is no message of this fit is dropped,
+and logged once a sender.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import zmq
+
+from ..transport.endpoint import Security, configure, listen
+from . import wire
+from .wire import Message
+
+_log = logging.getLogger("dsgd.server")
+# Seconds between two calls of ``tick`` at most; messages that are taken before it is called again.
+_TICK, _AT_ONCE = 0.1, 256
+# What CURVE adds to a frame.
+_CIPHER_BYTES = 64
+
+Handler = Callable[[Message], Iterable[Message]]
+
+
+def open_socket(context: zmq.Context, kind: int) -> zmq.Socket:
+    """A socket with the options of both ends: frames have a limit, and a peer that has vanished is noticed."""
+    made = context.socket(kind)
+    configure(made)
+    made.set(zmq.MAXMSGSIZE, wire.CHUNK + _CIPHER_BYTES)
+    # Answered by libzmq's own threads, however busy the process is.
+    made.set(zmq.HEARTBEAT_IVL, 2000)
+    made.set(zmq.HEARTBEAT_TIMEOUT, 20000)
+    return made
+
+
+class Service:
+    """Listens, and answers.
+
+    Parameters
+    ----------
+    security : Security
+    host : str
+        Address of this machine, or the name of one of its network interfaces.
+    port_range : (int, int) or None
+
+    Attributes
+    ----------
+    address : str
+        Where it listens.
+    """
+
+    def __init__(self, security: Security, host: str, port_range: tuple[int, int] | None = None):
+        self._fit = security.keys.fit
+        self._senders: dict[tuple[int, int], bytes] = {}
+        self._told: set[bytes] = set()
+        self._context = zmq.Context(io_threads=2)
+        self._authenticator = security.authenticator(self._context)
+        try:
+            self._socket = open_socket(self._context, zmq.ROUTER)
+            security.secure_listener(self._socket)
+            self.address = listen(self._socket, host, port_range)
+        except BaseException:
+            self.close()
+            raise
+
+    def serve(self, handle: Handler, tick: Callable[[], Iterable[Message] | None]) -> None:
+        """Answer messages until ``tick``, which is called ten times a second and returns messages to send too, returns None."""
+        while (messages := tick()) is not None:
+            self.send(messages)
+            if self._socket.poll(int(1000 * _TICK)):
+                for _ in range(_AT_ONCE):
+                    message = self._take()
+                    if message is None:
+                        break
+                    self.send(handle(message))
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Send messages to the workers that they are for, those of them that are known."""
+        for message in messages:
+            sender = self._senders.get((message.worker, message.attempt))
+            if sender is not None:
+                self._socket.send_multipart([sender, *wire.encode(message, self._fit)], copy=False)
+
+    def _take(self) -> Message | None:
+        """The next message, or None when there is none now."""
+        while True:
+            try:
+                sender, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return None
+            try:
+                if not frames:
+                    raise ValueError("it is empty")
+                message = wire.decode([frame.buffer for frame in frames], self._fit)
+            except ValueError as error:
+                self._drop(sender.bytes, error)
+                continue
+            if message.kind != wire.BEAT:
+                self._senders[message.worker, message.attempt] = sender.bytes
+            return message
+
+    def _drop(self, sender: bytes, error: ValueError) -> None:
+        if sender not in self._told:
+            self._told.add(sender)
+            _log.warning(
+                "%s dropped a message, and will drop others of its sender without a word: %s", self.address, error
+            )
+
+    def close(self, linger: float = 1.0) -> None:
+        """Send what is under way, for a bounded time, and release everything."""
+        if not self._context.closed:
+            self._authenticator.stop()
+            self._context.destroy(linger=int(1000 * linger))

@@ -1,0 +1,274 @@
+"""The arithmetic of a parameter shard: its range of the weights, their update rule, and what is pushed and pulled.
+
+In come gradients (or changes of the weights that a worker has stepped by itself), out go weights. Features are counted from
+the range's first; the flat vectors end with the intercept's ``k`` numbers, as everywhere, which only the last shard uses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..kernels.coordinates import clock_table, settle_all, settle_listed, update_dense, update_listed
+from ..kernels.merge import merge_sparse
+from ..kernels.steps import Penalty
+from ..optim.schedules import Scaled, lowered
+
+# Steps after which lazily applied penalties are all brought up to date, and the table of rates is made anew.
+_CLOCK_STEPS = 1 << 13
+# Rules whose state is a sum over steps: changes of weight and state that were made apart from each other add up.
+ADDITIVE = ("SGD", "AdaGrad", "FTRL")
+# Adaptive delay compensation: the part of the old mean of squares that stays, and what keeps a division from zero.
+_KEPT, _TINY = 0.95, 1e-7
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What one push brings to a shard.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (m,), int32, or None
+        Features of the range, ascending; None for all of it.
+    values : ndarray of shape (m k,) or ((f + 1) k,)
+        Sum of the rows' gradients; or the weights' changes.
+    rows : int
+    steps : int
+        0 for a gradient; else the steps whose changes these are.
+    first, second : ndarray, shaped as ``values``, or None
+        Changes of the rule's state.
+    """
+
+    indices: np.ndarray | None
+    values: np.ndarray
+    rows: int
+    steps: int = 0
+    first: np.ndarray | None = None
+    second: np.ndarray | None = None
+
+
+class RangeWeights:
+    """A range of ``f`` features with ``k`` outputs each.
+
+    Parameters
+    ----------
+    rule, schedule : named tuples
+        As the kernels take them.
+    penalty : Penalty
+    outputs : int
+        ``k``.
+    params : ndarray of shape ((f + 1) k,)
+        Taken over, not copied; so are ``first`` and ``second``.
+    first, second : ndarray of the same shape, or None
+        The rule's state.
+    sparse : bool
+        Whether pushes list the features that they touch; then penalties are applied when a weight is next looked at.
+    step : int
+        Steps taken so far.
+    compensation : float
+        Strength of delay compensation; 0 for none.
+
+    Examples
+    --------
+    >>> from dsgd.optim.rules import SGD
+    >>> from dsgd.optim.schedules import Constant
+    >>> weights = RangeWeights(SGD(), Constant(0.5), Penalty(0.0, 0.0, False), 1, np.zeros(3), None, None, sparse=True)
+    >>> weights.apply(Pushed(np.array([1], np.int32), np.array([4.0]), rows=2))
+    >>> weights.values(None).tolist(), weights.step
+    ([0.0, -1.0, 0.0], 1)
+    """
+
+    def __init__(
+        self,
+        rule: Any,
+        schedule: Any,
+        penalty: Penalty,
+        outputs: int,
+        params: np.ndarray,
+        first: np.ndarray | None,
+        second: np.ndarray | None,
+        *,
+        sparse: bool,
+        step: int = 0,
+        compensation: float = 0.0,
+    ):
+        self.rule, self.schedule, self.penalty, self.outputs = rule, schedule, penalty, outputs
+        self.params, self.first, self.second, self.step = params, first, second, step
+        self.sparse, self._compensation = sparse, compensation
+        self._squares = np.zeros_like(params) if compensation else None
+        lazy = sparse and rule.lazy and (penalty.l1 > 0 or penalty.l2 > 0)
+        self._last = np.zeros(len(params), np.int32) if lazy else None
+        self._lowered = 0
+        self._begin()
+
+    # ---- pushes
+
+    def apply(self, pushed: Pushed, scale: float = 1.0, pulled: np.ndarray | None = None) -> None:
+        """Take a step with a gradient, or take up the steps of a worker.
+
+        Parameters
+        ----------
+        pushed : Pushed
+        scale : float
+            Factor on the rate; on the changes, where they are pushed.
+        pulled : ndarray of shape ((f + 1) k,), optional
+            The weights for which the gradient was computed, as far as it touches them: for delay compensation.
+        """
+        if pushed.steps:
+            self._add(pushed, scale)
+            return
+        values = pushed.values
+        factor = self.params.dtype.type(1.0 / max(pushed.rows, 1))
+        if self._squares is not None and pulled is not None:
+            values, factor = self._compensated(pushed, pulled, factor), self.params.dtype.type(1)
+        schedule = Scaled(self.schedule, self.params.dtype.type(scale))
+        if pushed.indices is None:
+            gradient = np.array(values, self.params.dtype)
+            update_dense(
+                self.rule, schedule, self.penalty, self.outputs, self.params, self.first, self.second, gradient, factor,
+                self.step,
+            )  # fmt: skip
+        else:
+            update_listed(
+                self.rule, schedule, self.penalty, self.outputs, self.params, self.first, self.second, self._last,
+                self._clock, pushed.indices, values.reshape(len(pushed.indices), self.outputs), factor, self.step, self._base,
+            )  # fmt: skip
+        self._advance(1)
+
+    def _add(self, pushed: Pushed, scale: float) -> None:
+        """Add changes of weights and state, whose penalty has not been applied yet."""
+        self._advance(pushed.steps)
+        chosen = self._places(pushed.indices)
+        self._settle(pushed.indices)
+        self.params[chosen] += self.params.dtype.type(scale) * pushed.values
+        for state, change in ((self.first, pushed.first), (self.second, pushed.second)):
+            if state is not None and change is not None:
+                state[chosen] += change
+        if type(self.rule).__name__ == "FTRL":  # A weight is what its state says.
+            self._recompute(pushed.indices)
+
+    def _recompute(self, indices: np.ndarray | None) -> None:
+        chosen = self._places(indices)
+        kind = self.params.dtype.type
+        weights = len(self.params) - self.outputs
+        penalised = np.arange(len(self.params))[chosen] < weights
+        assert self.first is not None
+        assert self.second is not None
+        for part, l1, l2 in ((penalised, self.penalty.l1, self.penalty.l2), (~penalised, kind(0), kind(0))):
+            places = np.arange(len(self.params))[chosen][part]
+            self.params[places] = self.rule.settle(
+                self.params[places], self.first[places], self.second[places], kind(0), self.step, l1, l2
+            )
+
+    def _compensated(self, pushed: Pushed, pulled: np.ndarray, factor: Any) -> np.ndarray:
+        """``g + lambda g^2 (w - w_pulled)``: what the gradient would be now (Zheng et al., "Asynchronous stochastic gradient
+        descent with delay compensation", ICML 2017, the variant whose lambda adapts to the mean square of the gradients)."""
+        chosen = self._places(pushed.indices)
+        gradient = pushed.values * factor
+        assert self._squares is not None
+        squares = self._squares[chosen] * _KEPT + (1 - _KEPT) * gradient * gradient
+        self._squares[chosen] = squares
+        strength = self.params.dtype.type(self._compensation) / np.sqrt(squares + self.params.dtype.type(_TINY))
+        return (gradient + strength * gradient * gradient * (self.params[chosen] - pulled[chosen])).astype(
+            self.params.dtype
+        )
+
+    def combined(self, pushes: Sequence[Pushed]) -> Pushed:
+        """The sum of gradients as one, added up in the order given."""
+        rows = sum(pushed.rows for pushed in pushes)
+        if any(pushed.steps for pushed in pushes):
+            raise ConfigError("steps that workers took by themselves cannot be made one step; use local_steps=1")
+        if pushes[0].indices is None:
+            total = np.zeros(len(self.params), self.params.dtype)
+            for pushed in pushes:
+                total += pushed.values
+            return Pushed(None, total, rows)
+        lists = [pushed.indices for pushed in pushes if pushed.indices is not None]
+        values = np.concatenate([pushed.values for pushed in pushes]).reshape(-1, self.outputs)
+        offsets = np.concatenate([[0], np.cumsum([len(indices) for indices in lists])]).astype(np.int64)
+        indices, sums = merge_sparse(np.concatenate(lists), values, offsets)
+        return Pushed(indices, sums.ravel(), rows)
+
+    # ---- pulls
+
+    def values(self, indices: np.ndarray | None) -> np.ndarray:
+        """A copy of the weights of some features, or of all, their penalty brought up to date; shape (m k,) or ((f + 1) k,)."""
+        self._settle(indices)
+        if indices is None:
+            return self.params.copy()
+        return self.params.reshape(-1, self.outputs)[indices].ravel()
+
+    def penalty_value(self) -> float:
+        """The penalty of this range's weights."""
+        weights = self.values(None)[: len(self.params) - self.outputs].astype(np.float64)
+        return float(self.penalty.l1) * float(np.abs(weights).sum()) + 0.5 * float(self.penalty.l2) * float(
+            weights @ weights
+        )
+
+    # ---- rates and penalties
+
+    def lower(self, times: int) -> None:
+        """Let an adaptive rate be divided ``times`` times in all, since the beginning."""
+        while self._lowered < times:
+            self._settle(None)
+            self._lowered += 1
+            self.schedule = lowered(self.schedule)
+            self._begin()
+
+    def _places(self, indices: np.ndarray | None) -> Any:
+        if indices is None:
+            return slice(None)
+        if self.outputs == 1:
+            return indices
+        return (indices[:, None] * self.outputs + np.arange(self.outputs, dtype=np.int32)).ravel()
+
+    def _begin(self) -> None:
+        """Count lazily applied penalties from the present step."""
+        self._base = self.step
+        self._clock = None if self._last is None else clock_table(self.schedule, self.step, _CLOCK_STEPS)
+        if self._last is not None:
+            self._last[:] = 0
+
+    def _advance(self, steps: int) -> None:
+        while steps:
+            now = min(steps, self._base + _CLOCK_STEPS - self.step)
+            self.step += now
+            steps -= now
+            if self._last is not None and self.step == self._base + _CLOCK_STEPS:
+                self._settle(None)
+                self._begin()
+            elif self._last is None:
+                self._base = self.step
+
+    def _settle(self, indices: np.ndarray | None) -> None:
+        if self._last is None:
+            return
+        common = (self.rule, self.schedule, self.penalty, self.outputs, self.params, self.first, self.second)
+        if indices is None:
+            settle_all(*common, self._last, self._clock, 0, self.step, self._base)
+            self._last[:] = self.step - self._base
+        else:
+            settle_listed(*common, self._last, self._clock, indices, self.step, self._base)
+
+    # ---- snapshots
+
+    def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and numbers from which :meth:`restore` makes the range as it is now."""
+        self._settle(None)
+        arrays = {"params": self.params.copy()}
+        for name, array in (("first", self.first), ("second", self.second), ("squares", self._squares)):
+            if array is not None:
+                arrays[name] = array.copy()
+        return arrays, {"step": self.step, "lowered": self._lowered}
+
+    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Become what :meth:`snapshot` described."""
+        self.params[:] = arrays["params"]
+        for name, array in (("first", self.first), ("second", self.second), ("squares", self._squares)):
+            if array is not None:
+                array[:] = arrays[name]
+        self.step = int(meta["step"])
+        self._begin()
+        self.lower(int(meta["lowered"]))

@@ -1,0 +1,118 @@
+"""What lies on the wire between workers and parameter servers: a fixed header, then the raw bytes of some arrays.
+
+A message is one frame with the header, and for each array one or more frames of at most ``CHUNK`` bytes. No pickle, nothing
+executable. All numbers are little-endian.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+MAGIC = b"dSGP"
+VERSION = 1
+CHUNK = 4 << 20  # bytes of a frame at most
+MOST_ARRAYS = 8
+
+DTYPES = tuple(np.dtype(name) for name in ("u1", "<i4", "<i8", "<f4", "<f8"))
+_CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
+
+# Workers to shards, shards to workers; then what the lead and the workers say about the rows, and the lead to the shards.
+(
+    JOIN, LEAVE, STEP, WEIGHTS, WELCOME, REFUSED, KEEP, RESTORE, START,
+    ASK, LEASE, DONE, BEAT, STATE, FINAL, NOTED,
+) = range(16)  # fmt: skip
+KINDS = (
+    "join", "leave", "step", "weights", "welcome", "refused", "keep", "restore", "start",
+    "ask", "lease", "done", "beat", "state", "final", "noted",
+)  # fmt: skip
+
+# magic, version, kind, number of arrays, flags, worker, attempt, fit, clock, wanted, version of the weights, step, rows
+_HEADER = struct.Struct("<4sBBBBIIQqqqqq")
+_ARRAY = struct.Struct("<BxxxxxxxQ")  # dtype, bytes
+
+
+class Message(NamedTuple):
+    """A message.
+
+    Attributes
+    ----------
+    kind : int
+        An index into KINDS.
+    worker, attempt : int
+        Of the worker that sends it, or whom it is for.
+    clock, wanted, version, step, rows : int
+        What they count depends on the kind.
+    flags : int
+        What there is in it.
+    arrays : sequence of ndarray
+        Flat; read-only when they came by wire.
+    """
+
+    kind: int
+    worker: int
+    attempt: int = 0
+    clock: int = 0
+    wanted: int = 0
+    version: int = 0
+    step: int = 0
+    rows: int = 0
+    flags: int = 0
+    arrays: Sequence[np.ndarray] = ()
+
+
+def encode(message: Message, fit: int) -> list[Any]:
+    """The frames of a message; large arrays are not copied, and must not change until they have been sent."""
+    kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays = message
+    head = _HEADER.pack(
+        MAGIC, VERSION, kind, len(arrays), flags, worker, attempt, fit, clock, wanted, version, step, rows
+    )
+    head += b"".join([_ARRAY.pack(_CODES[array.dtype], array.nbytes) for array in arrays])
+    frames: list[Any] = [head]
+    for array in arrays:
+        view = array.view(np.uint8)
+        frames += [view[start : start + CHUNK] for start in range(0, max(1, len(view)), CHUNK)]
+    return frames
+
+
+def decode(frames: Sequence[Any], fit: int) -> Message:
+    """The inverse, from frames (bytes or memoryviews) as they came.
+
+    Raises
+    ------
+    ValueError
+        When they are no message of this fit and this protocol's version, or are not as long as the header says; the text says
+        why.
+
+    Examples
+    --------
+    >>> message = Message(STEP, worker=1, clock=3, arrays=[np.arange(3, dtype=np.int32)])
+    >>> decode(encode(message, fit=7), fit=7).arrays[0].tolist()
+    [0, 1, 2]
+    """
+    head = frames[0]
+    if len(head) < _HEADER.size:
+        raise ValueError(f"{len(head)} bytes are too short for a header of {_HEADER.size}")
+    magic, protocol, kind, count, flags, worker, attempt, whose, *numbers = _HEADER.unpack_from(head)
+    if magic != MAGIC or protocol != VERSION:
+        raise ValueError(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {protocol}")
+    if kind >= len(KINDS) or count > MOST_ARRAYS or len(head) != _HEADER.size + count * _ARRAY.size:
+        raise ValueError(f"unknown kind {kind}, or a header of {len(head)} bytes for {count} arrays")
+    if whose != fit:
+        raise ValueError("it belongs to another fit")
+    arrays, place = [], 1
+    for number in range(count):
+        code, size = _ARRAY.unpack_from(head, _HEADER.size + number * _ARRAY.size)
+        if code >= len(DTYPES) or size % DTYPES[code].itemsize:
+            raise ValueError(f"array {number} has dtype code {code} and {size} bytes")
+        parts = max(1, -(-size // CHUNK))
+        found = frames[place : place + parts]
+        if sum(len(frame) for frame in found) != size:
+            raise ValueError(f"array {number} has {sum(map(len, found))} bytes, its header says {size}")
+        arrays.append(np.frombuffer(found[0] if parts == 1 else b"".join(found), DTYPES[code]))
+        place += parts
+    if place != len(frames):
+        raise ValueError(f"{len(frames) - place} frames follow the last array")
+    clock, wanted, version, step, rows = numbers
+    return Message(kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays)
