@@ -133,7 +133,9 @@ def test_an_unguarded_script_is_not_run_again(tmp_path):
 def test_ranks_do_not_outlive_their_driver(tmp_path, number):
     script = run_script(
         tmp_path,
-        "import tempfile\n"
+        "import signal, tempfile\n"
+        # What a shell starts in the background is born deaf to it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
         "from dsgd.train.local import LocalEngine\n"
         "LocalEngine(processes=True).launch('dsgd.train.selftest:count_slowly', [600, 600],"
