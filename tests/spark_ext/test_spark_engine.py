@@ -157,14 +157,12 @@ def test_slots_that_others_hold_are_not_waited_for_for_ever(spark, monkeypatch):
         with pytest.raises(WorkerLost, match="had not started together after 1 s"):
             selftest.check(SparkEngine(spark), 2, deadline=1.0)
         # Rows from a DataFrame come after stages of the user's own, which may take any time, but not wait for ever.
-        with (
-            monkeypatch.context() as impatient,
-            pytest.raises(WorkerLost, match="no task of the job has run for 3 s: other jobs hold the slots"),
-        ):
+        with monkeypatch.context() as impatient:
             impatient.setattr(session, "_HELD_UP", 3.0)
-            spark_ext.SGDClassifier(featuresCol=["id"], labelCol="y").fit(
-                spark.range(4).selectExpr("id", "id % 2 AS y")
-            )
+            with pytest.raises(WorkerLost, match="no task of the job has run for 3 s: other jobs hold the slots"):
+                spark_ext.SGDClassifier(featuresCol=["id"], labelCol="y").fit(
+                    spark.range(4).selectExpr("id", "id % 2 AS y")
+                )
     finally:
         context.cancelJobGroup("dsgd-test-holder")
         holder.join(60.0)
