@@ -14,6 +14,7 @@ from . import slots
 from .session import Session
 
 SETTING = "spark.dynamicAllocation.enabled"
+_MOST_EXECUTORS = "spark.dynamicAllocation.maxExecutors"
 # Shares at most, when the settings allow more executors than anybody meant for this fit.
 _MOST_SHARES = 64
 
@@ -47,8 +48,35 @@ def without_gang(config: FitConfig) -> FitConfig:
 
 def shares(session: Session) -> int:
     """Into how many shares the rows go: the slots of all executors that there may be, if the settings say how many."""
-    each = max(1, slots.number(session, "spark.executor.cores", 1) // slots.task_cpus(session))
-    most = slots.number(session, "spark.dynamicAllocation.maxExecutors", 0)
+    each, most = _slots_each(session), slots.number(session, _MOST_EXECUTORS, 0)
     named = ("dynamicAllocation.minExecutors", "dynamicAllocation.initialExecutors", "executor.instances")
     begun = max(slots.number(session, f"spark.{name}", 0) for name in named)
     return min(_MOST_SHARES, (most or begun) * each or max(2, session.slots()))
+
+
+def _slots_each(session: Session) -> int:
+    """Slots of an executor, by the settings."""
+    return max(1, slots.number(session, "spark.executor.cores", 1) // slots.task_cpus(session))
+
+
+def require_crew(session: Session, servers: int, workers: int) -> None:
+    """Wait for a slot for every member of a crew.
+
+    Where executors come with the tasks that want them, only what the settings allow is looked at.
+
+    Raises
+    ------
+    ConfigError
+        When the slots do not come within 15 seconds, or cannot.
+    """
+    size = servers + workers
+    if not forbids_gangs(session):
+        found = slots.awaited(session, size)
+    elif not (found := slots.number(session, _MOST_EXECUTORS, 0) * _slots_each(session)):
+        return
+    if size > found:
+        raise ConfigError(
+            f"{servers} parameter shards and {workers} workers need {size} slots, one each, and the application runs {found}"
+            " tasks at the same time: workers = slots - shards, with at least 2 slots; lower n_workers or shards, or"
+            f" {slots.MORE}"
+        )

@@ -41,13 +41,16 @@ def cut(data: bytes, size: int = CELL) -> list[bytes]:
 
 def encode(group: int, position: int, outcome: bytes | Failure) -> Iterator[pa.RecordBatch]:
     """Turn the end of a rank or a fold into record batches of one row."""
+    for row in rows(group, position, outcome):
+        yield pa.RecordBatch.from_arrays([pa.array([v], f.type) for v, f in zip(row, ARROW, strict=True)], schema=ARROW)
+
+
+def rows(group: int, position: int, outcome: bytes | Failure) -> Iterator[tuple[int, int, int, bool, bytes]]:
+    """The same as tuples."""
     failed = isinstance(outcome, Failure)
     data = outcome.to_json().encode() if isinstance(outcome, Failure) else outcome
     for part, cell in enumerate(cut(data)):
-        values = ([group], [position], [part], [failed], [cell])
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(v, f.type) for v, f in zip(values, ARROW, strict=True)], schema=ARROW
-        )
+        yield group, position, part, failed, cell
 
 
 def decode(rows: Iterable[Any]) -> dict[tuple[int, int], bytes | Failure]:

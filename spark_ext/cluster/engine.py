@@ -1,25 +1,29 @@
-"""The Spark engine: gangs as barrier stages over ``mapInArrow``, and aggregates as a shuffle tree, on DataFrames alone."""
+"""The Spark engine: gangs as barrier stages over ``mapInArrow``, crews as jobs of one task, aggregates as a shuffle tree."""
 
+import contextlib
 import functools
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from dsgd.data.dataset import require_rows
 from dsgd.errors import ConfigError, DSGDError
+from dsgd.train import crew as crews
 from dsgd.train import rank as ranks
 from dsgd.train import tree
 from dsgd.train.rank import Failure
 
 from . import allocation, cells, feed, slots, worker
-from .kept import Kept
 from .kinds import Classic, wrap
+from .leaves import Leaves, tasks
+from .listening import Listening
 from .messages import translate
+from .muster import Muster, require_classic
 from .ordering import order
-from .post import Listening, post
+from .post import post
 from .reports import nobody
 from .session import Job, Session
 
@@ -84,8 +88,7 @@ class SparkEngine:
         self.title = title
         self._listening = listening or Listening()
         self._name = uuid.uuid4().hex
-        self._leaves: dict[int, DataFrame] = {}
-        self._kept: Kept | None = None
+        self._leaves = Leaves(self._session)
         self._rounds = 0
         self.feed: feed.Feed | None = None
         self.epoch = 0
@@ -119,6 +122,12 @@ class SparkEngine:
                 f"Spark does not start a gang (a barrier stage) under {allocation.SETTING}=true; use"
                 " mode=Sync(topology='engine'), which needs no gang, or turn dynamic allocation off"
             )
+        with self._in_turn():
+            slots.require(self._session, len(payloads))
+            return self._gang(function, payloads, deadline, on_report)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
         turn = self._session.turn()
         if not turn.acquire(timeout=self._turn_deadline):
             raise ConfigError(
@@ -126,28 +135,27 @@ class SparkEngine:
                 " longer (turn_deadline=...)"
             )
         try:
-            slots.require(self._session, len(payloads))
-            return self._gang(function, payloads, deadline, on_report)
+            yield
         finally:
             turn.release()
 
     def _gang(
         self, function: str, payloads: Sequence[Any], deadline: float, on_report: Callable[[dict], None]
     ) -> list[bytes]:
-        fit, tasks = uuid.uuid4().hex, len(payloads)
+        fit, size = uuid.uuid4().hex, len(payloads)
         with post(self._session, self._listening, on_report) as letters:
             more = {"deadline": deadline, "mailbox": letters.mailbox}
-            beside = None if self.feed is not None else self._tasks(tasks)
+            beside = None if self.feed is not None else tasks(self._session, size)
             orders, frame = order(self._session, fit, function, payloads, beside, **more)
-            body, together = functools.partial(worker.run_rank, orders), tasks
+            body, together = functools.partial(worker.run_rank, orders), size
             if self.feed is not None:
                 body, frame = (
                     functools.partial(feed.run_rank, orders, self.feed.name),
-                    self.feed.frame.repartition(tasks),
+                    self.feed.frame.repartition(size),
                 )
                 together = 0  # The user's own stages come first, and may take any time.
             gang = frame.mapInArrow(body, cells.SPARK, barrier=True)
-            job = Job(f"{self.title}, {tasks} ranks", together, deadline, letters.deliver)
+            job = Job(f"{self.title}, {size} ranks", together, deadline, letters.deliver)
             try:
                 outcomes = cells.decode(self._collect(gang, job))
             except BaseException:
@@ -155,6 +163,32 @@ class SparkEngine:
                 self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
                 raise
             return ranks.results(letters.last(_of_rows(outcomes)))
+
+    def crew(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        servers: int,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = nobody,
+        restarts: int = 32,
+    ) -> bytes:
+        """Run members that live and die one by one; see :meth:`dsgd.train.engine.Engine.crew`.
+
+        Every member takes a slot, servers too. Needs no gang, so dynamic allocation is fine. With a feed, the members from
+        ``servers`` on are given its rows, the first of them the first share: Spark keeps them until :meth:`close`.
+        """
+        ranks.find(function)
+        crews.check(len(payloads), servers, restarts)
+        session, workers = require_classic(self._session), len(payloads) - servers
+        with self._in_turn():
+            allocation.require_crew(session, servers, workers)
+            kept = self._leaves.kept(workers, self.feed) if self.feed is not None and workers else None
+            if kept is not None:  # Now, while there are slots for it.
+                self._collect(kept.leaves, Job(f"{self.title}, the rows in {workers} shares"))
+            muster = Muster(session, self.title, uuid.uuid4().hex, function, payloads, servers, kept)
+            return muster.run(self._listening, deadline, on_report, restarts, self._sweep)
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int | None = None) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
@@ -167,9 +201,10 @@ class SparkEngine:
         tree.levels(len(payloads), depth)  # which refuses what cannot be
         leaves = self._leaves_of(len(payloads))
         outcome = self._round(leaves, function, payloads, combine, depth)
-        if isinstance(outcome, Failure) and outcome.kind == worker.MISSING and self._kept is not None:
+        if isinstance(outcome, Failure) and outcome.kind == worker.MISSING and self.feed is not None:
             _log.info("%s: a share of the rows is not where its leaf runs; it is brought there", self.title)
-            outcome = self._round(self._kept.spooled(), function, payloads, combine, depth)
+            spooled = self._leaves.kept(len(payloads), self.feed).spooled()
+            outcome = self._round(spooled, function, payloads, combine, depth)
         return ranks.results([outcome])[0]
 
     def _round(
@@ -177,7 +212,7 @@ class SparkEngine:
     ) -> bytes | Failure:
         """One job of the aggregate."""
         shape, fan = tree.levels(len(payloads), depth), tree.fan_in(len(payloads), depth)
-        fed = None if self._kept is None else self._kept.name
+        fed = None if self.feed is None else self.feed.name
         orders, frame = order(self._session, self._name, function, payloads, frame, fan=fan, feed=fed)
         level = frame.mapInArrow(functools.partial(worker.run_leaf, orders), cells.SPARK)
         for groups in shape[:-1]:
@@ -191,18 +226,9 @@ class SparkEngine:
         work, epoch = getattr(payloads[0], "work", ""), f", epoch {self.epoch}" if self.epoch else ""
         return f"{self.title}, {len(payloads)} shares{epoch}, round {self._rounds}{f' ({work})' if work else ''}"
 
-    def _tasks(self, count: int) -> DataFrame:
-        """A frame of so many partitions of one row each."""
-        return self._session.spark.range(0, count, 1, count)
-
     def _leaves_of(self, count: int) -> DataFrame:
-        """The frame under the leaves of all aggregates of a size: Spark keeps it, and then prefers to run a leaf where it
-        ran before, so that what a worker has cached is found again."""
-        if count not in self._leaves:
-            if self.feed is not None:
-                self._kept = Kept.of(self.feed.name, self.feed.frame, count)
-            self._leaves[count] = self._tasks(count).persist() if self._kept is None else self._kept.leaves
-        return self._leaves[count]
+        """The frame under the leaves of all aggregates of a size."""
+        return self._leaves.under(count, self.feed)
 
     def _collect(self, frame: DataFrame, job: Job) -> list[Any]:
         try:
@@ -215,26 +241,18 @@ class SparkEngine:
     def _sweep(self, *names: str) -> None:
         """Remove what is left of a fit in the local directories, as far as tasks get there."""
         try:
-            tasks = self._session.slots()
+            slots = self._session.slots()
             sweep = functools.partial(worker.sweep, names)
-            job = Job(f"{self.title}, tidying up", tasks, _SWEEP)
-            self._session.collect(self._tasks(tasks).mapInArrow(sweep, cells.SPARK), job)
+            job = Job(f"{self.title}, tidying up", slots, _SWEEP)
+            self._session.collect(tasks(self._session, slots).mapInArrow(sweep, cells.SPARK), job)
         except Exception as error:  # No slots, or the application goes down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:
         """Remove what aggregates have cached; the session stays open."""
-        leaves, self._leaves = self._leaves, {}
-        kept, self._kept = self._kept, None
-        if leaves:
-            try:
-                for frame in leaves.values():
-                    frame.unpersist()
-                if kept is not None:
-                    kept.release()
-            except Exception as error:  # The application is gone, and what it kept with it.
-                _log.debug("could not let go of the leaves: %s", error)
-            self._sweep(self._name, *([kept.name] if kept is not None else []))
+        names = self._leaves.release()
+        if names is not None:
+            self._sweep(self._name, *names)
 
     def __enter__(self) -> "SparkEngine":
         return self

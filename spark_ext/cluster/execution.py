@@ -19,7 +19,7 @@ from dsgd.train.fit import fit
 from . import allocation, progress, slots
 from .engine import SparkEngine
 from .feed import Feed
-from .post import Listening
+from .listening import Listening
 
 _log = logging.getLogger(__name__)
 # From a number of ranks: rows to train on, rows to validate on, and the DataFrame that they are fed from, if they are.

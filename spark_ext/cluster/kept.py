@@ -21,6 +21,7 @@ class Kept:
     """What Spark keeps of a feed: the cells of all shares, and a row for each share."""
 
     name: str
+    count: int
     cells: DataFrame
     leaves: DataFrame
 
@@ -30,7 +31,7 @@ class Kept:
         cells = frame.repartition(count).mapInArrow(functools.partial(write_share, name), SPARK)
         # On disk, since a file on local disk is what is read: memory is for whoever needs it.
         cells = cells.persist(StorageLevel.DISK_ONLY)
-        return cls(name, cells, cells.where("part = 0").select("share").persist())
+        return cls(name, count, cells, cells.where("part = 0").select("share").persist())
 
     def spooled(self) -> DataFrame:
         """The leaves again, each with its share spooled where it runs; a row a cell."""

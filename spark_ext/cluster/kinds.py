@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyspark import InheritableThread
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from .session import Session
+from .session import Rows, Session
 
 _DESCRIPTION = "spark.job.description"
+# Attempts at the task of a stage of one, the latest, among which a running one is looked for.
+_TASKS = 16
 
 
 class Classic(Session):
@@ -33,7 +35,7 @@ class Classic(Session):
     def thread(self, body: Callable[[], None]) -> threading.Thread:
         return InheritableThread(target=body, daemon=True)
 
-    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
+    def tagged(self, tag: str, frame: Rows, title: str) -> list[Any]:
         # This thread's own: the user's description and job group, which stays this job's too, are the user's thread's.
         context = self.spark.sparkContext
         context.addJobTag(tag)
@@ -55,6 +57,27 @@ class Classic(Session):
             stage.numTasks == tasks and stage.numActiveTasks + stage.numCompletedTasks + stage.numFailedTasks >= tasks
             for stage in self._stages(tag)
         )
+
+    def running(self, tag: str) -> int:
+        """Tasks of the job that run now."""
+        from py4j.protocol import Py4JError
+
+        try:
+            return sum(stage.numActiveTasks for stage in self._stages(tag))
+        except (Py4JError, OSError, AttributeError):  # As above.
+            return 0
+
+    def host(self, stage: int, task: int) -> str | None:
+        """Under which host Spark knows the executor of a running task; None while Spark's own records lag behind."""
+        from py4j.protocol import Py4JJavaError
+
+        store = self.spark.sparkContext._jsc.sc().statusStore()
+        try:
+            tasks = store.taskList(stage, store.lastStageAttempt(stage).attemptId(), _TASKS)
+        except Py4JJavaError:  # There is no such stage yet.
+            return None
+        found = (tasks.apply(index) for index in range(tasks.size()))
+        return next((one.host().strip("[]") for one in found if one.taskId() == task), None)
 
     def _stages(self, tag: str) -> list[Any]:
         """What Spark knows of the stages of the job."""
@@ -90,7 +113,7 @@ class Connect(Session):
     def thread(self, body: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=body, daemon=True, name="dsgd-job")
 
-    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
+    def tagged(self, tag: str, frame: Rows, title: str) -> list[Any]:
         self._busy = False
         self.spark.registerProgressHandler(self._progress)
         try:

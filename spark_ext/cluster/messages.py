@@ -42,6 +42,7 @@ def _gist(text: str) -> str:
     >>> _gist("Job aborted: ExecutorLostFailure\\n\\tat org.apache.spark.Foo(Foo.scala:1)\\n")
     'Job aborted: ExecutorLostFailure'
     """
-    text = re.sub(r"An error occurred while calling \S+\s*: ", "", text)
+    # What comes after these words says the same again.
+    text = re.sub(r"An error occurred while calling \S+\s*: ", "", text).split("\nDriver stacktrace:")[0]
     lines = [line.strip() for line in text.splitlines() if not re.match(r"\s*(at |\.\.\. \d+ more)", line)]
     return " ".join(line for line in lines if line)[:2000]

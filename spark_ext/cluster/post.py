@@ -9,17 +9,16 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
 from dsgd.errors import ConfigError
 from dsgd.train.rank import Failure
-from dsgd.transport import FitKeys, Security, frames
-from dsgd.transport.endpoint import configure, listen
+from dsgd.transport import frames
 
 from .kinds import Classic
+from .listening import Listener, Listening
 from .reports import LAST, MOST, SENT, Mailbox, nobody
 from .session import Session
 
@@ -27,22 +26,12 @@ _log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 
-@dataclass(frozen=True)
-class Listening:
-    """How the driver listens: the ranks' own settings, as far as they are about its machine."""
-
-    encrypt: bool = True
-    port_range: tuple[int, int] | None = None
-    interface: str | None = None
-
-
 class Post:
     """The driver's end: what has come is delivered in the thread that asks.
 
     Parameters
     ----------
-    host, bind : str
-        Where executors reach the driver, and where it listens.
+    session : Session
     listening : Listening
     on_report : callable
 
@@ -52,32 +41,11 @@ class Post:
         When it cannot listen there.
     """
 
-    def __init__(self, host: str, bind: str, listening: Listening, on_report: Callable[[dict], None]):
-        security = Security(FitKeys.generate(), listening.encrypt)
-        self._fit, self._on_report, self._received = security.keys.fit, on_report, 0
-        self._context = zmq.Context()
-        self._authenticator = security.authenticator(self._context)
-        self._listener = self._context.socket(zmq.PULL)
-        try:
-            configure(self._listener)
-            self._listener.set(zmq.RCVHWM, MOST)
-            self._listener.set(zmq.MAXMSGSIZE, 2 * frames.INLINE)
-            security.secure_listener(self._listener)
-            host, port = self._listen(host, bind, listening)
-        except BaseException:
-            self.close()
-            raise
-        self.mailbox: Mailbox | None = Mailbox(f"tcp://{host}:{port}", security)
-
-    def _listen(self, host: str, bind: str, listening: Listening) -> tuple[str, str]:
-        """Where executors reach the driver: at the ranks' interface if it is this machine's too, else where Spark says."""
-        if listening.interface is not None:
-            with contextlib.suppress(ConfigError):
-                at = listen(self._listener, listening.interface, listening.port_range)
-                found, _, port = at.removeprefix("tcp://").rpartition(":")
-                return found, port
-        port = listen(self._listener, bind, listening.port_range).rpartition(":")[2]
-        return f"[{host}]" if ":" in host else host, port
+    def __init__(self, session: Session, listening: Listening, on_report: Callable[[dict], None]):
+        self._on_report, self._received = on_report, 0
+        self._listener = Listener(zmq.PULL, session, listening, RCVHWM=MOST, MAXMSGSIZE=2 * frames.INLINE)
+        self.mailbox: Mailbox | None = self._listener.mailbox
+        self._fit = self._listener.mailbox.security.keys.fit
 
     def deliver(self) -> None:
         """Hand on what has come."""
@@ -88,7 +56,7 @@ class Post:
     def _records(self) -> Iterator[dict[str, Any]]:
         while True:
             try:
-                frame, *rest = self._listener.recv_multipart(zmq.NOBLOCK)
+                frame, *rest = self._listener.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             try:
@@ -120,9 +88,7 @@ class Post:
 
     def close(self) -> None:
         """Listen no more."""
-        self._listener.close(linger=0)
-        self._authenticator.stop()
-        self._context.destroy(linger=0)
+        self._listener.close()
 
 
 def results(outcomes: Mapping[tuple[int, int], bytes | Failure]) -> list[bytes | Failure]:
@@ -149,9 +115,8 @@ def post(session: Session, listening: Listening, on_report: Callable[[dict], Non
     if on_report is nobody or not isinstance(session, Classic):
         yield NoPost()
         return
-    host = session.setting("spark.driver.host", "127.0.0.1")
     try:
-        opened = Post(host, session.setting("spark.driver.bindAddress", host), listening, on_report)
+        opened = Post(session, listening, on_report)
     except ConfigError as error:
         tell_once(str(error))
         yield NoPost()

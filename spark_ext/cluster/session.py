@@ -6,9 +6,9 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from dsgd.errors import WorkerLost
 
@@ -44,6 +44,65 @@ class Job:
     look: Callable[[], None] = nothing
 
 
+class Rows(Protocol):
+    """What a job collects: a DataFrame, or whatever else has rows."""
+
+    def collect(self) -> list[Any]:
+        """Run the job, in the calling thread, and return its rows."""
+        ...
+
+
+class Submitted:
+    """A job in a thread of its own, whose tag and description are its own.
+
+    Parameters
+    ----------
+    session : Session
+    rows : Rows
+    title : str
+        What Spark's own interface calls it.
+    then : callable
+        Called in the job's thread when it has ended.
+
+    Attributes
+    ----------
+    tag : str
+    """
+
+    def __init__(self, session: "Session", rows: Rows, title: str, then: Callable[[], None] = nothing):
+        self.tag = f"dsgd-{uuid.uuid4().hex}"
+        self._session, self._rows, self._title, self._then = session, rows, title, then
+        self._withdrawn = False
+        self._outcome: list[tuple[Any, BaseException | None]] = []
+        self._thread = session.thread(self._body)
+        self._thread.start()
+
+    def _body(self) -> None:
+        if not self._withdrawn:
+            self._outcome.append(_attempt(lambda: self._session.tagged(self.tag, self._rows, self._title)))
+        self._then()
+
+    def ended(self, wait: float = 0.0) -> bool:
+        """Whether the job has ended, within ``wait`` seconds."""
+        self._thread.join(wait)
+        return not self._thread.is_alive()
+
+    def result(self) -> list[Any]:
+        """The rows of a job that has ended; or what Spark has raised."""
+        rows, error = self._outcome[0]
+        if error is not None:
+            raise error
+        return rows
+
+    def withdraw(self) -> None:
+        """Have it stopped, from another thread, unless it has ended; one that has not yet begun needs to be stopped again."""
+        self._withdrawn = True
+        if not self.ended():
+            stopping = threading.Thread(target=_attempt, args=(lambda: self._session.stop(self.tag),), daemon=True)
+            stopping.start()
+            stopping.join(_STOP)
+
+
 class Session(ABC):
     """What both kinds share: a job runs in a thread of its own, so that its tag and its description are its own."""
 
@@ -64,7 +123,7 @@ class Session(ABC):
         with self._turns_lock:
             return self._turns.setdefault(self.key(), threading.Lock())
 
-    def collect(self, frame: DataFrame, job: Job) -> list[Any]:
+    def collect(self, frame: Rows, job: Job) -> list[Any]:
         """Collect a frame's rows; stop the job when its tasks do not run at once by the deadline, or on an interrupt.
 
         Raises
@@ -72,33 +131,25 @@ class Session(ABC):
         WorkerLost
             When the tasks did not start in time. Whatever Spark, or ``job.look``, raises passes through.
         """
-        tag = f"dsgd-{uuid.uuid4().hex}"
-        outcome: list[Any] = []
-        thread = self.thread(lambda: outcome.append(_attempt(lambda: self.tagged(tag, frame, job.title))))
-        thread.start()
+        submitted = Submitted(self, frame, job.title)
         try:
-            self._watch(thread, tag, job)
+            self._watch(submitted, job)
         except BaseException:
             # An interrupt may have come while this thread talked to the JVM, and its connection is then not to be trusted:
             # another thread has one of its own.
-            stopping = threading.Thread(target=_attempt, args=(lambda: self.stop(tag),), daemon=True)
-            stopping.start()
-            stopping.join(_STOP)
-            thread.join(_STOP)
+            submitted.withdraw()
+            submitted.ended(_STOP)
             raise
-        rows, error = outcome[0]
-        if error is not None:
-            raise error
-        return rows
+        return submitted.result()
 
-    def _watch(self, thread: threading.Thread, tag: str, job: Job) -> None:
+    def _watch(self, submitted: Submitted, job: Job) -> None:
         limit, started = time.monotonic() + job.deadline, job.tasks == 0
         seen = ran = look = time.monotonic()
-        while thread.is_alive():
+        while not submitted.ended():
             if time.monotonic() >= look:
                 look = time.monotonic() + _LOOK_AROUND
                 seen = seen if self.deserted() else time.monotonic()
-                ran = ran if self.held_up(tag) else time.monotonic()
+                ran = ran if self.held_up(submitted.tag) else time.monotonic()
             if time.monotonic() - seen > _DESERTED:
                 raise WorkerLost(
                     f"the application has had no executor for {_DESERTED:g} s; what is left of the job cannot run: see in"
@@ -108,14 +159,14 @@ class Session(ABC):
                 raise WorkerLost(
                     f"no task of the job has run for {_HELD_UP:g} s: other jobs hold the slots; wait for them, and fit again"
                 )
-            started = started or self.started(tag, job.tasks)
+            started = started or self.started(submitted.tag, job.tasks)
             if not started and time.monotonic() > limit:
                 raise WorkerLost(
                     f"{job.tasks} tasks had not started together after {job.deadline:g} s: other jobs hold the slots; wait for"
                     " them, lower n_workers, or use mode=Sync(topology='engine')"
                 )
             job.look()
-            thread.join(_LOOK)
+            submitted.ended(_LOOK)
 
     @abstractmethod
     def key(self) -> str:
@@ -138,7 +189,7 @@ class Session(ABC):
         """A thread in which a job may run."""
 
     @abstractmethod
-    def tagged(self, tag: str, frame: DataFrame, title: str) -> list[Any]:
+    def tagged(self, tag: str, frame: Rows, title: str) -> list[Any]:
         """Collect the frame as a job that :meth:`stop` finds by the tag, and Spark's interface shows by the title."""
 
     @abstractmethod

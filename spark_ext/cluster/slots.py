@@ -16,7 +16,7 @@ _LOOK, _SAME, _MOST = 0.2, 10, 75
 # What the applications of this process had when it was settled.
 _settled: dict[str, int] = {}
 
-_MORE = "give it more executors (spark.executor.instances, spark.executor.cores; spark.task.cpus counts)"
+MORE = "give it more executors (spark.executor.instances, spark.executor.cores; spark.task.cpus counts)"
 _NONE = (
     "no executor of the application has registered: see in Spark's own interface whether the cluster has room for one"
     " (spark.executor.memory, spark.executor.cores), and fit again; where executors come with the first job (dynamic"
@@ -50,6 +50,15 @@ def settled(session: Session, pause: float = _LOOK) -> int:
 
 def require(session: Session, size: int, pause: float = _LOOK) -> None:
     """Wait for ``size`` slots; ConfigError when they do not come within 15 seconds, or cannot."""
+    slots = awaited(session, size, pause)
+    if not 1 <= size <= slots:
+        raise ConfigError(
+            f"the application runs 1 to {slots} tasks at the same time, not {size}; lower n_workers, or {MORE}"
+        )
+
+
+def awaited(session: Session, size: int, pause: float = _LOOK) -> int:
+    """Wait up to 15 seconds for ``size`` slots; return how many there are, and raise ConfigError when there are none."""
     slots = session.slots()
     for _ in range(0 if fixed(session) else _MOST):
         if slots >= size:
@@ -58,10 +67,7 @@ def require(session: Session, size: int, pause: float = _LOOK) -> None:
         slots = session.slots()
     if slots == 0:
         raise ConfigError(_NONE)
-    if not 1 <= size <= slots:
-        raise ConfigError(
-            f"the application runs 1 to {slots} tasks at the same time, not {size}; lower n_workers, or {_MORE}"
-        )
+    return slots
 
 
 def fixed(session: Session) -> bool:

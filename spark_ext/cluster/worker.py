@@ -119,12 +119,12 @@ def be_rank(
             allgather=meeting.allgather,
             report=report,
             threads=threads,
-            memory=_memory(),
+            memory=memory(),
         )
         return ranks.find(orders.function)(context, payload())
 
 
-def _memory() -> int | None:
+def memory() -> int | None:
     """Bytes that this Python worker may have, where spark.executor.pyspark.memory bounds them; a tenth is left free."""
     megabytes = int(os.environ.get("PYSPARK_EXECUTOR_MEMORY_MB", "-1"))
     return (megabytes << 20) * 9 // 10 if megabytes > 0 else None
@@ -166,7 +166,7 @@ def be_leaf(orders: Orders, payload: Callable[[], Any], index: int) -> bytes:
         scratch=directory,
         allgather=no_gang,
         threads=threads,
-        memory=_memory(),
+        memory=memory(),
     )
     with place.limit_threads(threads):
         return ranks.find(orders.function)(context, payload())

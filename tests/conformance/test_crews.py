@@ -297,3 +297,14 @@ class TestDask(CrewSuite):
 
     def recover(self, engine):
         self.client.wait_for_workers(2, timeout=60)
+
+
+class TestSpark(CrewSuite):
+    members = 2  # Servers take slots too, of which there are two.
+
+    @pytest.fixture
+    def engine(self, spark):
+        from spark_ext.cluster.engine import SparkEngine
+
+        with SparkEngine(spark) as engine:
+            yield engine

@@ -24,11 +24,11 @@ from dsgd.train.config import FitConfig
 from dsgd.train.modes import Sync
 from dsgd.train.rank import Failure
 from pipelines.java import java_problem
-from spark_ext.cluster import allocation, engine, execution, post, shares, worker
+from spark_ext.cluster import allocation, engine, execution, kinds, listening, post, shares, worker
 from spark_ext.cluster.engine import SparkEngine
 from spark_ext.cluster.feed import Feed
+from spark_ext.cluster.listening import Listening
 from spark_ext.cluster.messages import translate
-from spark_ext.cluster.post import Listening
 
 from ..conftest import unavailable
 
@@ -247,7 +247,7 @@ def test_a_bar_is_shown_when_asked_for_and_only_where_it_can_move(people, monkey
 
 def test_a_driver_that_cannot_be_reached_is_told_of_once(spark, people, by_ring, monkeypatch, caplog):
     monkeypatch.setattr(post, "_told", set())
-    monkeypatch.setattr(post, "listen", lambda listener, host, ports: "tcp://127.0.0.1:1")
+    monkeypatch.setattr(listening, "listen", lambda listener, host, ports: "tcp://127.0.0.1:1")
     records = []
     for _ in range(2):
         with SparkEngine(spark) as other:
@@ -266,12 +266,12 @@ def test_a_driver_that_cannot_listen_is_told_of(spark, monkeypatch, caplog):
     assert [record for record in caplog.records if "no reports of running ranks" in record.message]
 
 
-def test_reports_of_strangers_are_not_delivered():
+def test_reports_of_strangers_are_not_delivered(spark):
     from spark_ext.cluster.reports import Mailbox, Reporter
 
-    found = []
-    opened = post.Post("127.0.0.1", "127.0.0.1", Listening(), found.append)
-    stranger = post.Post("127.0.0.1", "127.0.0.1", Listening(), found.append)
+    found, session = [], kinds.wrap(spark)
+    opened = post.Post(session, Listening(), found.append)
+    stranger = post.Post(session, Listening(), found.append)
     try:
         mine = Reporter(opened.mailbox, 0)
         other = Reporter(Mailbox(opened.mailbox.address, stranger.mailbox.security), 1)
