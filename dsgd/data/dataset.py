@@ -113,6 +113,11 @@ class Dataset(ABC):
         """Share the splits out among ranks: by :func:`assign`, unless the dataset knows a rank that is nearer to its rows."""
         return assign(self.splits(), size)
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether any worker can read any split: files can be, rows in memory are where they are."""
+        return False
+
     def only(self, splits: Sequence[Split]) -> tuple["Dataset", list[Split]]:
         """Return what a worker needs for its splits: data in memory is cut down to their rows, files travel as names."""
         return self, list(splits)

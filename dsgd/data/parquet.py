@@ -156,6 +156,11 @@ class ParquetDataset(Dataset):
         """Columns to read for features and roles."""
         return [*self.spec.columns, *self.roles.names]
 
+    @property
+    def anywhere(self) -> bool:
+        """True: workers read the files by themselves."""
+        return True
+
     def splits(self) -> list[Split]:
         """One split for each row group that the filters leave, in the order of file names and row groups.
 

@@ -127,8 +127,7 @@ class Client:
     def join(self) -> int:
         """Take part; return the number of the next push."""
         for shard in self.shards:
-            self._connect(shard)
-            self.request(shard, self._joining(shard))
+            self.request(shard, self._offering(wire.JOIN, shard))
         return max(self.answer(shard).clock for shard in self.shards)
 
     def leave(self) -> None:
@@ -138,10 +137,16 @@ class Client:
 
     # ---- connections
 
-    def _joining(self, shard: int) -> Message:
+    def visit(self) -> None:
+        """Connect to shards that have been started since, without waiting for anybody."""
+        for shard in self.shards:
+            found = address_on(self._read, shard)
+            if found is not None and found[1] > self._attempts.get(shard, -1):
+                self._connect(shard)
+
+    def _offering(self, kind: int, shard: int) -> Message:
         kept = self._kept.get(shard)
-        version = NOTHING_KEPT if kept is None else kept.version
-        return Message(wire.JOIN, self.worker, self.attempt, version=version)
+        return Message(kind, self.worker, self.attempt, version=NOTHING_KEPT if kept is None else kept.version)
 
     def _send(self, shard: int, message: Message) -> None:
         if shard not in self._dealers:
@@ -177,10 +182,8 @@ class Client:
         _log.info("worker %d looks for parameter shard %d, which %s", self.worker, shard, why)
         time.sleep(_SLICE)
         self._connect(shard, beyond=tried)
-        unanswered = self._unanswered[shard]
-        if not unanswered or unanswered[0].kind != wire.JOIN:
-            self._dealers[shard].send(self._joining(shard))
-        for message in unanswered:
+        self._dealers[shard].send(self._offering(wire.OFFER, shard))
+        for message in self._unanswered[shard]:
             self._dealers[shard].send(message)
 
     def _take(self, shard: int, seconds: float) -> bool:
@@ -209,9 +212,7 @@ class Client:
             if kept is not None:
                 self._dealers[shard].send(kept._replace(kind=wire.RESTORE, worker=self.worker, attempt=self.attempt))
         else:
-            oldest = self._unanswered[shard][0] if self._unanswered[shard] else None
-            # The welcome of a connection that was made anew.
-            return message.kind == wire.WELCOME and (oldest is None or oldest.kind != wire.JOIN)
+            return False
         return True
 
     def _check(self) -> None:

@@ -60,7 +60,7 @@ class ShardHost:
         self.shard: ParameterShard | None = None
         self.start: bytes | None = None
         self.recovered: dict[str, Any] | None = None
-        self._began, self._kept_at = clock(), clock()
+        self._began, self._kept_at = clock(), -np.inf
         self._offers: dict[int, tuple[int, int]] = {}
         self._awaited: int | None = None
         self._asked_at = 0.0
@@ -80,10 +80,14 @@ class ShardHost:
 
     def handle(self, message: Message) -> list[Message]:
         """Take a message of a worker; return those to send."""
-        if message.kind == wire.JOIN:
+        if message.kind in (wire.JOIN, wire.OFFER):
             self._offers[message.worker] = (message.version, message.attempt)
         elif message.kind == wire.RESTORE:
             return self._restore(message)
+        if message.kind == wire.OFFER:
+            return self._open() if self.shard is None else []
+        if message.kind == wire.START:
+            return self.begin(message.arrays[0].tobytes())
         if self.shard is None:
             self._waiting.append(message)
             return self._open()

@@ -16,6 +16,8 @@ from .wire import Message
 _log = logging.getLogger("dsgd.server")
 # Seconds between two calls of ``tick`` at most; messages that are taken before it is called again.
 _TICK, _AT_ONCE = 0.1, 256
+# Messages that are not answered, and may come by another way than those of the same worker that are.
+_ONE_WAY = (wire.BEAT, wire.LEAVE)
 # What CURVE adds to a frame.
 _CIPHER_BYTES = 64
 
@@ -95,7 +97,7 @@ class Service:
             except ValueError as error:
                 self._drop(sender.bytes, error)
                 continue
-            if message.kind != wire.BEAT:
+            if message.kind not in _ONE_WAY:
                 self._senders[message.worker, message.attempt] = sender.bytes
             return message
 

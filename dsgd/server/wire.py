@@ -21,11 +21,11 @@ _CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 # Workers to shards, shards to workers; then what the lead and the workers say about the rows, and the lead to the shards.
 (
     JOIN, LEAVE, STEP, WEIGHTS, WELCOME, REFUSED, KEEP, RESTORE, START,
-    ASK, LEASE, DONE, BEAT, STATE, FINAL, NOTED,
-) = range(16)  # fmt: skip
+    ASK, LEASE, DONE, BEAT, STATE, FINAL, NOTED, OFFER,
+) = range(17)  # fmt: skip
 KINDS = (
     "join", "leave", "step", "weights", "welcome", "refused", "keep", "restore", "start",
-    "ask", "lease", "done", "beat", "state", "final", "noted",
+    "ask", "lease", "done", "beat", "state", "final", "noted", "offer",
 )  # fmt: skip
 
 # magic, version, kind, number of arrays, flags, worker, attempt, fit, clock, wanted, version of the weights, step, rows

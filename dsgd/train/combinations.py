@@ -4,11 +4,16 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..losses import LOSSES, losses_for
+from .modes import by_shards
 
 
 def refuse_combinations(config: Any) -> None:
     """Raise ConfigError when a :class:`dsgd.train.config.FitConfig` asks for a combination that does not exist."""
-    tables = [_of_losses, _of_rounds] if config.mode.topology == "engine" else [_of_losses]
+    tables = [_of_losses]
+    if config.mode.topology == "engine":
+        tables.append(_of_rounds)
+    if by_shards(config.mode) is not None:
+        tables.append(_of_crews)
     for table in (*tables, _of_rules):
         for asked, message in table(config):
             if asked:
@@ -84,10 +89,36 @@ def _of_rounds(config: Any) -> list[tuple[bool, str]]:
     ]
 
 
+def _of_crews(config: Any) -> list[tuple[bool, str]]:
+    """What parameter shards do not do."""
+    rule, mode, crew = config.optimizer, config.mode, by_shards(config.mode)
+    return [
+        (
+            rule == "svrg",
+            "optimizer='svrg' compares gradients at weights that all workers have at once; with parameter shards (mode=Async(), "
+            "backup_workers) use optimizer='auto', or mode=Sync()",
+        ),
+        (
+            bool(config.average),
+            "average=True averages the weights of steps in their order, which those of parameter shards (mode=Async(), "
+            "backup_workers) have not; use average=False, or mode=Sync()",
+        ),
+        (
+            mode.backup_workers >= config.n_workers > 0 and mode.backup_workers > 0,
+            f"backup_workers={mode.backup_workers} leaves no worker to wait for; give n_workers > backup_workers",
+        ),
+        (
+            rule == "ftrl" and crew is not None and crew.correction == "rate",
+            "optimizer='ftrl' has a rate of its own, which cannot be divided by a gradient's staleness; use correction='none' or "
+            "'delay'",
+        ),
+    ]
+
+
 def _of_rules(config: Any) -> list[tuple[bool, str]]:
     """Update rules with the ways to run them."""
     mode, rule, schedule = config.mode, config.optimizer, config.learning_rate
-    gang = config.n_workers > 1 and mode.topology != "engine"
+    gang = config.n_workers > 1 and mode.topology in ("ring", "tree")
     return [
         (
             gang and rule == "svrg" and mode.local_steps != 1,

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.spec import FeatureSpec
 from .combinations import refuse_combinations
-from .modes import Sync
+from .modes import Async, Mode, Sync
 from .values import refuse_values
 
 
@@ -56,7 +56,7 @@ class FitConfig:
     shuffle : bool
     standardize : bool
     dtype : {"float32", "float64"}
-    mode : Sync
+    mode : Sync or Async
     n_workers : int
     threads_per_worker : int
     seed : int
@@ -103,7 +103,7 @@ class FitConfig:
     shuffle: bool = True
     standardize: bool = False
     dtype: Literal["float32", "float64"] = "float32"
-    mode: Sync = field(default_factory=Sync)
+    mode: Mode = field(default_factory=Sync)
     n_workers: int = 1
     threads_per_worker: int = 1
     seed: int = 0
@@ -127,7 +127,8 @@ class FitConfig:
         """Whether "auto" means plain steps, row by row: scikit-learn's rates were given, and nothing that it does not have."""
         asked = self.eta0 != "auto" or self.learning_rate == "optimal"
         steps = self.batch_size == "auto" and self.warmup_steps == 0 and self.learning_rate != "cosine"
-        alone = self.n_workers == 1 and self.mode.topology != "engine" and self.family != "multinomial"
+        gang = isinstance(self.mode, Async) or self.mode.topology == "engine"
+        alone = self.n_workers == 1 and not gang and self.family != "multinomial"
         return self.optimizer == "auto" and asked and steps and alone
 
     @property

@@ -12,6 +12,7 @@ from ..losses import make_loss
 from ..transport.keys import FitKeys
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
+from .modes import by_shards
 from .task import FitTask, RankResult
 from .used_weights import widen
 
@@ -64,6 +65,13 @@ def fit(
         from .driver_rounds import fit_rounds
 
         return fit_rounds(dataset, config, engine, validation, initial, classes, seen, on_report)
+    if by_shards(config.mode) is not None:
+        from .asynchronous.fit import fit_crew
+
+        _check(dataset, validation)
+        return trained(
+            dataset, config, fit_crew(dataset, config, engine, validation, initial, classes, seen, on_report)
+        )
     tasks = make_tasks(dataset, config, validation, initial, classes, seen)
     parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
     return trained(dataset, config, RankResult.from_bytes(parts[0]))
@@ -72,12 +80,9 @@ def fit(
 def make_tasks(dataset, config, validation, initial, classes, seen) -> list[FitTask]:
     """One task a rank; ranks beyond the rows get none, and join all the same."""
     size = config.n_workers
-    splits = dataset.splits()
-    if not splits or not any(split.rows for split in splits):
-        raise DataError(f"{dataset!r} has no rows; a fit needs at least one (check the path and the filters)")
+    _check(dataset, validation)
     shares = dataset.shares(size)
     if validation is not None:
-        _check_offsets(dataset, validation)
         validation = validation.with_spec(dataset.spec)
         held_out = validation.shares(size)
     start = None
@@ -91,6 +96,14 @@ def make_tasks(dataset, config, validation, initial, classes, seen) -> list[FitT
         names = None if classes is None else np.asarray(classes).tolist()
         tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys, seen))
     return tasks
+
+
+def _check(dataset: Dataset, validation: Dataset | None) -> None:
+    """Raise DataError or ConfigError for sets that no fit can have."""
+    if not any(split.rows for split in dataset.splits()):
+        raise DataError(f"{dataset!r} has no rows; a fit needs at least one (check the path and the filters)")
+    if validation is not None:
+        _check_offsets(dataset, validation)
 
 
 def _check_offsets(dataset: Dataset, validation: Dataset) -> None:

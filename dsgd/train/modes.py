@@ -1,7 +1,7 @@
 """How a fit is spread over workers: one small frozen dataclass a mode, with its own knobs only."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -24,7 +24,9 @@ class Sync:
     compression : {"none", "fp16", "int8", "topk"}
         How gradients (or weight deltas) travel; the error of a step is fed back into the next one.
     backup_workers : int
-        Ranks that a step need not wait for. Not available yet: anything but 0 raises ConfigError.
+        Workers that a step need not wait for: it is taken with the gradients of the others, and those that come late are
+        dropped and counted (Chen et al. 2016). Needs parameter shards, to which the gradients of all go; so these steps are
+        neither ring nor tree, and ``n_workers`` must be larger.
 
     Examples
     --------
@@ -46,13 +48,102 @@ class Sync:
             raise ConfigError(f"local_steps must be an integer >= 1 or 'epoch', not {self.local_steps!r}")
         if self.compression not in ("none", "fp16", "int8", "topk"):
             raise ConfigError(f"compression must be 'none', 'fp16', 'int8' or 'topk', not {self.compression!r}")
-        if self.backup_workers != 0:
+        backups = self.backup_workers.item() if isinstance(self.backup_workers, np.generic) else self.backup_workers
+        object.__setattr__(self, "backup_workers", backups)
+        if not isinstance(backups, int) or isinstance(backups, bool) or backups < 0:
+            raise ConfigError(f"backup_workers must be an integer >= 0, not {self.backup_workers!r}")
+        if backups and (self.topology == "engine" or steps != 1 or self.compression != "none"):
             raise ConfigError(
-                "backup_workers needs the quorum of parameter shards, which this version does not have; use 0"
+                "backup_workers are for steps whose gradients go to a parameter shard: they need local_steps=1, "
+                "compression='none', and no topology='engine'"
             )
 
 
-def resolve(mode: "str | Sync") -> Sync:
+@dataclass(frozen=True)
+class Async:
+    """Asynchronous data-parallel training: workers push gradients to parameter shards, and nobody waits for the slowest.
+
+    The rows are divided into lots, which the workers take one after the other, so that a slow one does fewer; a worker or a
+    shard that dies is started again, and the fit goes on. A mini-batch of ``batch_size`` rows is one push; with ``staleness=0``
+    it is what all workers push together.
+
+    Parameters
+    ----------
+    staleness : int or None
+        How many pushes a worker may be ahead of the slowest: 0 for steps that all take together (bulk-synchronous), ``s`` for
+        a bound (stale synchronous parallel), None for none.
+    shards : int
+        Parameter shards, among which the weights are divided.
+    correction : {"none", "rate", "delay"}
+        What is done about a stale gradient: nothing; its rate is divided by its staleness (Zhang et al. 2016); or it is
+        corrected for what the weights have done since (delay compensation, Zheng et al. 2017).
+    compensation : float
+        Strength of delay compensation.
+    snapshot_seconds : float
+        Between two snapshots of a shard, which are what a shard that dies comes back from.
+    restarts : int
+        Deaths of workers and shards after which the next one ends the fit.
+
+    Examples
+    --------
+    >>> Async(staleness=4).shards
+    1
+    """
+
+    staleness: int | None = None
+    shards: int = 1
+    correction: Literal["none", "rate", "delay"] = "none"
+    compensation: float = 1.0
+    snapshot_seconds: float = 10.0
+    restarts: int = 32
+
+    # As the recipe of small steps knows them.
+    topology: ClassVar[Literal["shards"]] = "shards"
+    local_steps: ClassVar[int] = 1
+    compression: ClassVar[Compression] = "none"
+    backup_workers: ClassVar[int] = 0
+
+    def __post_init__(self):
+        for name in ("staleness", "shards", "restarts"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
+        least = {"staleness": 0, "shards": 1, "restarts": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if name == "staleness" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                or_none = "None or " if name == "staleness" else ""
+                raise ConfigError(f"{name} must be {or_none}an integer >= {low}, not {value!r}")
+        if self.correction not in ("none", "rate", "delay"):
+            raise ConfigError(f"correction must be 'none', 'rate' or 'delay', not {self.correction!r}")
+        for name in ("compensation", "snapshot_seconds"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
+                raise ConfigError(f"{name} must be a number > 0, not {value!r}")
+        if self.staleness == 0 and self.correction != "none":
+            raise ConfigError(
+                f"correction={self.correction!r} is about stale gradients, and with staleness=0 there are none; use 'none'"
+            )
+
+
+Mode = Sync | Async
+
+
+def by_shards(mode: Mode) -> Async | None:
+    """How a fit with parameter shards goes; None for a mode that has none.
+
+    Examples
+    --------
+    >>> by_shards(Sync()), by_shards(Sync(backup_workers=1)).staleness
+    (None, 0)
+    """
+    if isinstance(mode, Async):
+        return mode
+    return Async(staleness=0) if mode.backup_workers else None
+
+
+def resolve(mode: "str | Mode") -> Mode:
     """Return the mode object for a name or an object.
 
     Raises
@@ -60,10 +151,10 @@ def resolve(mode: "str | Sync") -> Sync:
     ConfigError
         For a name that is unknown or not available in this version.
     """
-    if isinstance(mode, Sync):
+    if isinstance(mode, Mode):
         return mode
-    if mode == "sync":
-        return Sync()
-    if mode in ("async", "columns", "hybrid", "federated"):
-        raise ConfigError(f"mode={mode!r} is not available in this version; mode='sync' is")
-    raise ConfigError(f"mode must be 'sync' or a Sync(...) object, not {mode!r}")
+    if mode in ("sync", "async"):
+        return Sync() if mode == "sync" else Async()
+    if mode in ("columns", "hybrid", "federated"):
+        raise ConfigError(f"mode={mode!r} is not available in this version; mode='sync' and mode='async' are")
+    raise ConfigError(f"mode must be 'sync', 'async', or a Sync(...) or Async(...) object, not {mode!r}")

@@ -46,6 +46,9 @@ def solve_one_class(X: Any, share: np.ndarray, nu: float, intercept: bool, most:
         weights = _product(X.T, share)
         return weights, float(_product(X, weights).max()), 1
     walk = _Walk(X, share, nu, intercept)
+    if not walk.size():
+        # All rows are zero: no weight changes a score, and at the offset of their scores there is nothing to walk to.
+        return np.zeros(X.shape[1]), 0.0 if intercept else 1.0, 1
     gap, steps = walk.gap(), 0
     best = gap, walk.weights(), walk.offset
     # Beyond ten times the least gap, rounding has taken over.

@@ -33,6 +33,8 @@ class Progress:
     Attributes
     ----------
     history : list of dict
+    more : dict
+        What else the next record is to hold.
     converged : bool
     best : ndarray or None
         Parameters with the lowest validation loss, when there are validation rows.
@@ -54,6 +56,7 @@ class Progress:
         self._judges_held_out = config.early_stopping or watch
         self._tol = None if config.tol is None else config.tol * (_WATCH_PART if watch else 1.0)
         self.history: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
         self.converged = False
         self.best: np.ndarray | None = None
 
@@ -100,6 +103,7 @@ class Progress:
             "validation": held_out,
             "seconds": time.perf_counter() - self._began,
             "rows": self._rows,
+            **self.more,
         }
         self.history.append(record)
         self._report(record)

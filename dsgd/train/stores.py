@@ -24,6 +24,10 @@ from .task import FitTask, RankResult
 # that training needs after its rows are encoded (a sample of them, a block in use, kernels that are compiled).
 _BLOCK_SHARE = 0.4
 _TRAINING_BYTES, _VECTORS = 160 << 20, 6
+# The recipe for many weights holds this part of the rows out, at most so many, if there are so many to begin with.
+_WATCHED_PART = 0.02
+_MOST_WATCHED = 20_000
+_WATCHED_ROWS = 100_000
 
 
 def open_stores(
@@ -57,6 +61,23 @@ def open_stores(
     held_out: Any = stack.enter_context(open_store(validation, splits, context.scratch, seed=None, **options))
     check_labels(config, validation, splits, held_out.statistics.label)
     return store, held_out
+
+
+def watched_fraction(rows: int) -> float:
+    """The part of the rows that is held out to tell when to stop, although nobody asked for it; 0 where there are few."""
+    return min(_WATCHED_PART, _MOST_WATCHED / rows) if rows >= _WATCHED_ROWS else 0.0
+
+
+def held_out_fraction(config: FitConfig, rows: int, validated: bool) -> tuple[float, bool]:
+    """The part of the rows that is held out, and whether held-out rows only tell the recipe for many weights when to stop.
+
+    ``validated`` says that the user gave validation rows.
+    """
+    if config.early_stopping:
+        return (0.0 if validated else config.validation_fraction), False
+    if config.optimizer != "auto" or config.tol is None:
+        return 0.0, False
+    return (0.0 if validated else watched_fraction(rows)), validated or rows >= _WATCHED_ROWS
 
 
 def memory_options(context: RankContext, config: FitConfig, weights: int) -> dict[str, Any]:

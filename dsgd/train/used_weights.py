@@ -33,7 +33,7 @@ def agree(
     Weights that the model to start from has are numbered too: the penalty is on them, whether rows use them or not.
     """
     if initial is not None:
-        numbering.apply(_weights_of(initial, layout))
+        numbering.apply(weights_of(initial, layout))
     numbering.complete()
     if collective.size == 1:
         return numbering
@@ -76,7 +76,7 @@ def widen(arrays: dict[str, np.ndarray], layout: Layout) -> dict[str, np.ndarray
     return wide
 
 
-def _weights_of(initial: dict[str, Any], layout: Layout) -> np.ndarray:
+def weights_of(initial: dict[str, Any], layout: Layout) -> np.ndarray:
     """Positions of the categories' weights that are not zero, or whose state is not."""
     coef = np.asarray(initial["coef"])
     _check(coef, layout)

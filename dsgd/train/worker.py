@@ -30,7 +30,7 @@ from .progress import Progress
 from .recipe import Recipe, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
-from .stores import finish_stores, initial_params, open_stores, pack_result
+from .stores import finish_stores, initial_params, open_stores, pack_result, watched_fraction
 from .svrg import SVRG
 from .task import FitTask
 from .used_weights import agree, make_numbering, narrow
@@ -41,11 +41,6 @@ from .whitening import MOST_FEATURES, Whitener, whitened_batch
 _MAX_BUFFER = 64 << 20
 # Rows of a run where mini-batches are small, so that rows that lie together do not make up much of one.
 _WHITENED_RUN = 4
-
-# The recipe for many weights holds this part of the rows out, at most so many, if there are so many to begin with.
-_WATCHED_PART = 0.02
-_MOST_WATCHED = 20_000
-_WATCHED_ROWS = 100_000
 
 
 def run_rank(context: RankContext, task: FitTask) -> bytes:
@@ -67,7 +62,7 @@ def joined(
         stack.enter_context(place.limit_threads(config.threads_per_worker))
         collective = connect(
             context,
-            "ring" if config.mode.topology == "engine" else config.mode.topology,
+            "tree" if config.mode.topology == "tree" else "ring",
             largest,
             keys=task.keys,
             encrypt=config.encrypt,
@@ -134,8 +129,8 @@ class Rank:
             return
         if self.share.held_out:
             self._take_up(0.0, watch=True)
-        elif self.problem.rows >= _WATCHED_ROWS:
-            self._take_up(min(_WATCHED_PART, _MOST_WATCHED / self.problem.rows), watch=True)
+        elif fraction := watched_fraction(self.problem.rows):
+            self._take_up(fraction, watch=True)
 
     def run(self) -> bytes:
         """Train and return the result as bytes."""

@@ -1,0 +1,300 @@
+"""The lead of a crew: it knows what there is to do, gives it out, and decides after every epoch whether to go on.
+
+It works in the thread of the first parameter shard, from message to message: lots are encoded, then measured with the plan that
+follows, then trained on epoch by epoch. Nobody waits for the end of an epoch: the next one's lots are given out when the last
+of this one's have been.
+"""
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+
+from ...data.arrays import pack, unpack
+from ...errors import WorkerLost
+from ...server import wire
+from ...server.client import Client
+from ...server.host import ShardHost
+from ...server.shard import Leave
+from ...server.wire import Message
+from ..engine import RankContext
+from ..progress import Progress
+from ..stores import pack_result
+from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item, Ledger
+from .start import Agreed, Setup, agree, as_array, make_shard, merge_measured, merge_prepared, set_up
+from .task import CrewTask
+
+# The lead's own number, among the workers'.
+LEAD = 0xFFFFFFFF
+# Seconds for workers to be told that the fit has ended; between two looks for shards that have been started again.
+_PARTING, _VISIT = 2.0, 0.5
+
+
+def pack_start(prepared: bytes, measures: bytes) -> bytes:
+    """What a shard is told at its beginning."""
+    arrays = {"prepared": as_array(prepared), "measures": as_array(measures)}
+    return pack(arrays, {"prepared": len(prepared), "measures": len(measures)})
+
+
+def unpack_start(start: bytes) -> tuple[bytes, bytes]:
+    """The inverse."""
+    arrays, meta = unpack(start, "the start of a shard")
+    prepared, measures = (arrays[name].tobytes()[: meta[name]] for name in ("prepared", "measures"))
+    return prepared, measures
+
+
+class Lead:
+    """Gives out work.
+
+    Parameters
+    ----------
+    context : RankContext
+    task : CrewTask
+    client : Client
+        Of the other shards.
+    """
+
+    def __init__(self, context: RankContext, task: CrewTask, client: Client):
+        self._context, self._task, self._client = context, task, client
+        self._ledger = Ledger(task.owners, task.bound)
+        self._ledger.open(PREPARE)
+        self._news: list[bytes] = []
+        self._agreed: Agreed | None = None
+        self._setup: Setup | None = None
+        self._heard: dict[int, tuple[int, float]] = {}
+        self._began = self._visited = time.monotonic()
+        self._epoch, self._lowered, self._mean_loss = 0, 0, 0.0
+        self._held_out: float | None = None
+        self._told: set[int] = set()
+        self._ended = 0.0
+        self._retaken = False
+        self.result: bytes | None = None
+        client.on_new = self._greeting
+        self.host = ShardHost(
+            0, context.attempt, self._make, task.workers, task.mode.snapshot_seconds, extra=self._snapshot
+        )
+
+    # ---- messages
+
+    def handle(self, message: Message) -> list[Message]:
+        """Take a message; return those to send."""
+        if message.worker < self._task.workers:
+            latest = self._hear(message)
+            if message.attempt < latest:
+                return [Message(wire.REFUSED, message.worker, message.attempt, clock=latest)]
+        if message.kind == wire.BEAT:
+            return []
+        if message.kind == wire.ASK:
+            return [self._lease(message)]
+        if message.kind == wire.DONE:
+            return [self._note(message)]
+        return self.host.handle(message)
+
+    def tick(self) -> list[Message] | None:
+        """What is to be sent because time has passed; None when all is said."""
+        if self.result is not None:
+            gone = len(self._told) >= len(self._heard) or time.monotonic() - self._ended > _PARTING
+            return None if gone else []
+        messages = self.host.tick()
+        if self.host.recovering:
+            return messages
+        self._retake()
+        self._watch()
+        self._go_on()
+        return messages
+
+    def _lease(self, message: Message) -> Message:
+        if self.result is not None:
+            self._told.add(message.worker)
+            return Message(wire.FINAL, message.worker, message.attempt)
+        item = None if self.host.recovering else self._ledger.ask(message.worker)
+        name = b"" if item is None else json.dumps(list(item)).encode()
+        arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[message.step :])]
+        return Message(wire.LEASE, message.worker, message.attempt, arrays=arrays)
+
+    def _note(self, message: Message) -> Message:
+        report, name = (array.tobytes() for array in message.arrays)
+        if not self.host.recovering:
+            self._ledger.done(message.worker, Item(*json.loads(name)), report)
+            self._go_on()
+        return Message(wire.NOTED, message.worker, message.attempt)
+
+    # ---- who is there
+
+    def _hear(self, message: Message) -> int:
+        """Note a sign of life; return the latest attempt of the worker."""
+        attempt, _ = self._heard.get(message.worker, (message.attempt, 0.0))
+        if message.attempt > attempt:
+            self._lose(message.worker, attempt)
+        if message.attempt >= attempt:
+            self._heard[message.worker] = message.attempt, time.monotonic()
+        return max(attempt, message.attempt)
+
+    def _lose(self, worker: int, attempt: int) -> None:
+        """A worker is gone: others do what it was given, and nobody waits for its pushes."""
+        self._ledger.lose(worker)
+        if self.host.shard is not None:
+            self.host.shard.handle(Leave(worker, attempt))
+        for shard in self._client.shards:
+            self._client.tell(shard, Message(wire.LEAVE, worker, attempt))
+
+    def _watch(self) -> None:
+        """Give up workers that have been silent for too long, and greet shards that have come back."""
+        now, deadline = time.monotonic(), self._task.config.deadline
+        for worker, (attempt, heard) in list(self._heard.items()):
+            if now - heard > deadline:
+                del self._heard[worker]
+                self._lose(worker, attempt)
+        if not self._heard and now - self._began > 3 * deadline:
+            raise WorkerLost(
+                f"no worker has been heard of for {3 * deadline:g} s; do they reach this machine's address, and its ports?"
+            )
+        if self._heard:
+            self._began = now
+        if now - self._visited > _VISIT:
+            self._visited = now
+            self._client.visit()
+
+    def _greeting(self, shard: int) -> Message | None:
+        """What a shard that has been started is told: what it is."""
+        if self.host.start is None:
+            return None
+        return Message(wire.START, LEAD, self._context.attempt, arrays=[np.frombuffer(self.host.start, np.uint8)])
+
+    # ---- from round to round
+
+    def _go_on(self) -> None:
+        """Open the next round where one is complete."""
+        ledger = self._ledger
+        if self.result is not None:
+            return
+        if ledger.complete(PREPARE):
+            self._news = [merge_prepared(self._task, ledger.close(PREPARE))]
+            self._agreed = agree(self._task, self._news[0])
+            ledger.open(MEASURE)
+        elif ledger.complete(MEASURE):
+            self._news.append(merge_measured(ledger.close(MEASURE)))
+            self.host.begin(pack_start(*self._news))
+            for shard in self._client.shards:
+                greeting = self._greeting(shard)
+                assert greeting is not None
+                self._client.tell(shard, greeting)
+            ledger.open(TRAIN, 0)
+        elif ledger.complete(TRAIN, self._epoch):
+            self._end_training(ledger.close(TRAIN, self._epoch))
+        elif ledger.complete(VALIDATE, self._epoch):
+            self._held_out = _mean(ledger.close(VALIDATE, self._epoch), "weight")
+            self._end_epoch()
+        elif ledger.given_out(TRAIN, self._epoch) and self._epoch + 1 < self._task.config.max_iter:
+            ledger.open(TRAIN, self._epoch + 1)
+
+    def _end_training(self, reports: list[bytes]) -> None:
+        self._mean_loss = _mean(reports, "rows") or 0.0
+        assert self._agreed is not None
+        if self._agreed.fraction or self._task.validated:
+            self._ledger.open(VALIDATE, self._epoch)
+        else:
+            self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        """Judge the epoch; end the fit, or go on."""
+        params, first, second, penalty = self._collect()
+        self.progress.more = self._counts
+        stop = self.progress.round(self._mean_loss + penalty, params)
+        self._epoch += 1
+        if stop and not self._lower():
+            self._finish(params, first, second)
+        elif self._epoch < self._task.config.max_iter:
+            self._ledger.open(TRAIN, self._epoch)
+
+    def _lower(self) -> bool:
+        """Divide an adaptive rate and go on, unless that is over."""
+        assert self._setup is not None
+        if self._lowered == self._setup.recipe.lowerings or not self.progress.converged or not self.progress.resume():
+            return False
+        self._lowered += 1
+        self._collect()
+        return True
+
+    def _collect(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
+        """All weights and the rule's state, and the penalty; shards are told how often the rate has been lowered."""
+        assert self._setup is not None
+        assert self.host.shard is not None
+        for shard in self._client.shards:
+            ask = Message(wire.STATE, LEAD, self._context.attempt, step=self._lowered, flags=1)
+            self._client.request(shard, ask)
+        self.host.shard.weights.lower(self._lowered)
+        parts = [self.host.shard.snapshot()]
+        penalty = self.host.shard.weights.penalty_value()
+        for shard in self._client.shards:
+            arrays, meta = unpack(self._client.answer(shard).arrays[0].data, f"the state of shard {shard}")
+            parts.append((arrays, meta))
+            penalty += float(meta["penalty"])
+        self._step = int(parts[0][1]["step"])
+        self._counts = {
+            "staleness": np.trim_zeros(parts[0][0]["staleness"], "b").tolist(),
+            "dropped": int(parts[0][1]["dropped"]),
+        }
+        names = ("params", "first", "second")
+        params, first, second = (self._joined(name, [arrays for arrays, _ in parts]) for name in names)
+        assert params is not None
+        return params, first, second, penalty
+
+    def _joined(self, name: str, parts: list[dict[str, np.ndarray]]) -> np.ndarray | None:
+        assert self._setup is not None
+        if name not in parts[0]:
+            return None
+        problem = self._setup.agreed.problem
+        whole = np.zeros(problem.size, problem.dtype)
+        for shard, arrays in enumerate(parts):
+            self._setup.ranges.put(arrays[name], shard, whole)
+        return whole
+
+    def _finish(self, params: np.ndarray, first: np.ndarray | None, second: np.ndarray | None) -> None:
+        assert self._setup is not None
+        agreed, best = self._setup.agreed, self.progress.best
+        state = {"step": self._step, "first": first, "second": second, "rule": self._setup.recipe.rule_name}
+        positions = None if agreed.numbering is None else agreed.numbering.positions
+        self.result = pack_result(
+            agreed.plan, params if best is None else best, state, self.progress, agreed.initial, positions
+        )
+        self._ended = time.monotonic()
+
+    # ---- beginning, and beginning again
+
+    def _make(self, start: bytes) -> Any:
+        """The first shard, and what the lead itself needs to know."""
+        self._news = list(unpack_start(start))
+        self._agreed = agree(self._task, self._news[0])
+        self._setup = set_up(self._task, self._agreed, self._news[1])
+        self.progress = Progress(
+            self._task.config, self._setup.measured.rows, lambda params: self._held_out, self._context.report,
+            self._agreed.watch,
+        )  # fmt: skip
+        return make_shard(self._task, self._setup, 0)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "ledger": self._ledger.snapshot(), "epoch": self._epoch, "lowered": self._lowered,
+            "mean_loss": self._mean_loss, "history": self.progress.history,
+        }  # fmt: skip
+
+    def _retake(self) -> None:
+        """After the lead's own death: go on from what was kept with the first shard's snapshot."""
+        if self._retaken:
+            return
+        self._retaken = True
+        kept = self.host.recovered
+        if kept:
+            self._ledger.restore(kept["ledger"])
+            self._epoch, self._lowered = int(kept["epoch"]), int(kept["lowered"])
+            self._mean_loss = float(kept["mean_loss"])
+            self.progress.history.extend(kept["history"])
+
+
+def _mean(reports: list[bytes], of: str) -> float | None:
+    """Mean loss over lots, by their rows or their weight; None where there are none."""
+    parts = [json.loads(report) for report in reports]
+    total = sum(part[of] for part in parts)
+    return float(sum(part["loss"] for part in parts) / total) if total > 0 else None

@@ -1,0 +1,146 @@
+"""A worker's lots: encoded when they are first given to it, made ready by the plan, and kept for the epochs to come."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...data.numbering import Numbering, can_number
+from ...errors import ConfigError
+from ...objective.passes import Pass
+from ...objective.share import Share
+from ...objective.start import TOTALS, totals_of_rows
+from ..engine import RankContext
+from ..field import count_values, has_sparse_columns
+from ..stepsize import needs_smoothness, smoothness
+from ..stores import finish_stores, open_stores
+from ..task import FitTask
+from .start import Agreed, Measured, pack_prepared, rule_of
+from .task import CrewTask
+
+
+class OpenLot:
+    """One lot, encoded.
+
+    Attributes
+    ----------
+    share : Share or None
+        Its rows as training sees them, once the plan is known.
+    """
+
+    def __init__(self, number: int, stores: tuple[Any, Any], numbering: Numbering | None):
+        self.number, self.stores, self._numbering = number, stores, numbering
+        self.share: Share | None = None
+        self._rows: int | None = None
+
+    def found(self) -> bytes:
+        """What the lead wants to know of it before there is a plan."""
+        return pack_prepared(self.stores[0].statistics, self._numbering)
+
+    def finish(self, agreed: Agreed, work: Pass, seed: int) -> None:
+        """Make it ready for training."""
+        if self._numbering is not None and agreed.numbering is not None:
+            numbers = self._numbering.numbers_in(agreed.numbering)
+            for store in self.stores:
+                if store is not None and numbers is not None:
+                    store.renumber(numbers)
+        finish_stores(agreed.plan, *self.stores)
+        store, held_out = self.stores
+        self.share = Share(
+            agreed.problem, store, work.run, seed=seed, rank=self.number, fraction=agreed.fraction, validation=held_out
+        )
+
+    @property
+    def rows(self) -> int:
+        """Training rows."""
+        assert self.share is not None
+        if self._rows is None:
+            self._rows = self.share.training_rows()
+        return self._rows
+
+
+class Lots:
+    """All lots that this worker has at hand.
+
+    Parameters
+    ----------
+    context : RankContext
+    task : CrewTask
+    stack : ExitStack
+        What is opened is closed with it.
+    moved : callable
+        Called for every block that is read.
+    """
+
+    def __init__(
+        self,
+        context: RankContext,
+        task: CrewTask,
+        stack: contextlib.ExitStack,
+        moved: Callable[[], None] = lambda: None,
+    ):
+        self._context, self._task, self._stack, self._moved = context, task, stack, moved
+        self._open: dict[int, OpenLot] = {}
+        self._agreed: Agreed | None = None
+        self.work: Pass | None = None
+
+    def agree(self, agreed: Agreed) -> None:
+        """Take up the plan."""
+        self._agreed = agreed
+        self.work = Pass(agreed.problem, agreed.longest, in_order=not self._task.config.shuffle)
+        for lot in self._open.values():
+            lot.finish(agreed, self.work, self._task.config.seed)
+
+    def get(self, number: int) -> OpenLot:
+        """A lot, which is encoded now unless it is at hand."""
+        if number not in self._open:
+            self._open[number] = self._encode(number)
+            if self._agreed is not None and self.work is not None:
+                self._open[number].finish(self._agreed, self.work, self._task.config.seed)
+        return self._open[number]
+
+    def _encode(self, number: int) -> OpenLot:
+        if number not in self._task.lots:
+            raise ConfigError(f"worker {self._context.rank} was given lot {number}, whose rows it has no way to")
+        lot, task = self._task.lots[number], self._task
+        layout = task.dataset.spec.layout
+        numbering = Numbering(layout) if can_number(layout) else None
+        config = task.config
+        if config.cache_bytes is not None:
+            # A worker may come to have all lots at hand.
+            config = replace(config, cache_bytes=config.cache_bytes // len(task.lots))
+        fit_task = FitTask(
+            lot.dataset,
+            lot.splits,
+            lot.validation,
+            lot.validation_splits,
+            config,
+            task.classes,
+            task.initial,
+            None,
+            task.seen,
+        )
+        scratch = os.path.join(self._context.scratch, f"worker-{self._context.rank}-{self._context.attempt}-{number}")
+        context = replace(self._context, scratch=scratch)
+        return OpenLot(number, open_stores(context, fit_task, self._stack, numbering, self._moved), numbering)
+
+    def measure(self, number: int) -> bytes:
+        """What the lead wants to know of a lot before there is a recipe."""
+        lot, agreed = self.get(number), self._agreed
+        assert agreed is not None
+        share, config = lot.share, self._task.config
+        assert share is not None
+        layout = agreed.problem.layout
+        values = float(layout.codes + layout.crosses.count) * share.store.rows
+        if has_sparse_columns(layout):
+            values += count_values(share)
+        largest = 1.0
+        if needs_smoothness(rule_of(config)) and config.eta0 == "auto":
+            largest = smoothness(agreed.problem, share, agreed.batch_rows)
+        sums = np.zeros(TOTALS)
+        if agreed.plan.classes is None:
+            sums = totals_of_rows(share.training(), share.run)
+        return Measured(lot.rows, values, largest, sums.tolist()).to_bytes()

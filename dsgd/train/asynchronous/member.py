@@ -1,0 +1,66 @@
+"""A member of a crew, as an engine starts it: the lead with the first shard, another shard, or a worker."""
+
+import contextlib
+import json
+from collections.abc import Iterable
+
+from ...server.client import Client, place_of
+from ...server.host import ShardHost
+from ...server.service import Service
+from ...server.shard import ParameterShard
+from ...server.wire import Message
+from ...transport import Security
+from .. import place
+from ..engine import RankContext
+from .lead import LEAD, Lead, unpack_start
+from .start import agree, make_shard, set_up
+from .task import CrewTask
+from .worker import run_worker
+
+
+def run_member(context: RankContext, task: CrewTask) -> bytes:
+    """Be what this member's number says; the lead returns the result of the fit."""
+    if context.rank >= task.shards:
+        return run_worker(context, task)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(place.limit_threads(1))
+        config, security = task.config, Security(task.keys, task.config.encrypt)
+        service = Service(security, config.interface or context.host, config.port_range)
+        stack.callback(service.close)
+        address = json.dumps({"address": service.address, "attempt": context.attempt}).encode()
+        if context.rank == 0:
+            return _lead(context, task, service, security, address, stack)
+        host = ShardHost(
+            context.rank, context.attempt, lambda start: _make(task, context.rank, start), task.workers,
+            task.mode.snapshot_seconds,
+        )  # fmt: skip
+        context.board.post(place_of(context.rank), address)
+        service.serve(host.handle, lambda: None if context.fallen() else host.tick())
+        return b""
+
+
+def _lead(
+    context: RankContext,
+    task: CrewTask,
+    service: Service,
+    security: Security,
+    address: bytes,
+    stack: contextlib.ExitStack,
+) -> bytes:
+    client = Client(
+        security, context.board.read, LEAD, context.attempt, range(1, task.shards), task.config.deadline, context.fallen
+    )
+    stack.callback(client.close)
+    lead = Lead(context, task, client)
+    context.board.post(place_of(0), address)
+
+    def tick() -> Iterable[Message] | None:
+        return None if context.fallen() else lead.tick()
+
+    service.serve(lead.handle, tick)
+    return lead.result or b""
+
+
+def _make(task: CrewTask, number: int, start: bytes) -> ParameterShard:
+    prepared, measures = unpack_start(start)
+    return make_shard(task, set_up(task, agree(task, prepared), measures), number)

@@ -1,0 +1,250 @@
+"""What all members of a crew agree on, from what the workers found in their lots: the plan, then the recipe and the ranges.
+
+The lead merges the lots' findings into a few bytes, twice: statistics and numbering when all lots are encoded, measures when all
+have been looked at again with the plan. Every member makes the same objects from them, as the ranks of a gang do.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from ...data.arrays import pack, unpack
+from ...data.numbering import Numbering, can_number, merge_numberings
+from ...data.statistics import Statistics, merge
+from ...objective.problem import RUN_ROWS, Problem
+from ...objective.share import longest_run
+from ...objective.start import null_intercept, target_scale
+from ...optim.schedules import stretched
+from ...server.policy import Policy
+from ...server.ranges import Ranges, cut
+from ...server.shard import ParameterShard
+from ...server.weights import RangeWeights
+from ..batches import steps_of_epoch
+from ..config import FitConfig
+from ..plan import Plan, make_plan
+from ..recipe import Recipe, make_recipe, resolved_batch
+from ..stores import held_out_fraction, initial_params
+from ..used_weights import narrow, weights_of
+from .task import CrewTask
+
+_RULE = "adagrad"  # of optimizer="auto"
+
+
+def pack_prepared(statistics: Statistics, numbering: Numbering | None) -> bytes:
+    """What a worker found while it encoded a lot."""
+    codes = np.zeros(0, np.int32) if numbering is None else numbering.codes
+    return pack({"statistics": as_array(found := statistics.to_bytes()), "codes": codes}, {"bytes": len(found)})
+
+
+def as_array(data: bytes) -> np.ndarray:
+    """Bytes as an array that :func:`dsgd.data.arrays.pack` takes, filled up with zeros."""
+    return np.frombuffer(data.ljust(-(-len(data) // 8) * 8, b"\0"), np.int64)
+
+
+def merge_prepared(task: CrewTask, found: Sequence[bytes]) -> bytes:
+    """The lots' findings as one, in the order of the lots."""
+    parts = [unpack(part, "a lot's statistics") for part in found]
+    statistics = reduce(
+        merge, [Statistics.from_bytes(arrays["statistics"].tobytes()[: meta["bytes"]]) for arrays, meta in parts]
+    )
+    layout, codes = task.dataset.spec.layout, np.zeros(0, np.int32)
+    if can_number(layout):
+        lists = [arrays["codes"] for arrays, _ in parts]
+        if task.initial is not None:
+            lists.append(weights_of(task.initial, layout))
+        codes = merge_numberings(layout, lists).codes
+    data = statistics.to_bytes()
+    return pack({"statistics": as_array(data), "codes": codes}, {"bytes": len(data)})
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """The plan, as every member makes it.
+
+    Attributes
+    ----------
+    plan : Plan
+    numbering : Numbering or None
+    initial : dict or None
+        As in the task, by the numbered weights.
+    batch_rows : int
+        Rows of a push.
+    fraction : float
+        Of the rows, held out.
+    watch : bool
+        Whether these only tell when to stop.
+    longest : int
+        Rows of a run at most.
+    """
+
+    plan: Plan
+    numbering: Numbering | None
+    initial: dict[str, Any] | None
+    batch_rows: int
+    fraction: float
+    watch: bool
+    longest: int
+
+    @property
+    def problem(self) -> Problem:
+        """The plan's problem."""
+        return self.plan.problem
+
+
+def agree(task: CrewTask, prepared: bytes) -> Agreed:
+    """Make the plan from :func:`merge_prepared`'s bytes."""
+    arrays, meta = unpack(prepared, "the statistics")
+    statistics = Statistics.from_bytes(arrays["statistics"].tobytes()[: meta["bytes"]])
+    spec, initial, numbering = task.dataset.spec, task.initial, None
+    layout = spec.layout
+    if can_number(layout):
+        numbering = merge_numberings(layout, [arrays["codes"]])
+        if initial is not None:
+            initial = narrow(initial, layout, numbering.positions)
+        layout = numbering.layout
+    config = task.config
+    plan = make_plan(config, task.dataset, statistics, task.classes, layout, task.seen)
+    fraction, watch = held_out_fraction(config, plan.problem.rows, task.validated)
+    batch = rows_of_push(task, plan.problem)
+    rows = plan.problem.rows // len(task.owners)
+    longest = longest_run(RUN_ROWS if batch == 1 else batch, fraction, rows)
+    return Agreed(plan, numbering, initial, batch, fraction, watch, longest)
+
+
+def rule_of(config: FitConfig) -> str:
+    """The rule by its name."""
+    return _RULE if config.optimizer == "auto" else config.optimizer
+
+
+def rows_of_push(task: CrewTask, problem: Problem) -> int:
+    """Rows of a push: those of a step, which all workers take together if ``staleness=0``."""
+    rows = resolved_batch(task.config, problem, rule_of(task.config), 2)
+    return max(1, -(-rows // task.workers)) if task.mode.staleness == 0 else rows
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a worker measured of a lot, with the plan: sums, and a maximum.
+
+    Attributes
+    ----------
+    rows : int
+        For training.
+    values : float
+        Codes, interactions and sparse values.
+    smoothness : float
+    totals : list of float
+        Of the targets.
+    """
+
+    rows: int
+    values: float
+    smoothness: float
+    totals: list[float]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return json.dumps(vars(self)).encode()
+
+
+def merge_measured(found: Sequence[bytes]) -> bytes:
+    """The lots' measures as one."""
+    parts = [Measured(**json.loads(part)) for part in found]
+    return Measured(
+        sum(part.rows for part in parts),
+        sum(part.values for part in parts),
+        max(part.smoothness for part in parts),
+        np.sum([part.totals for part in parts], axis=0).tolist(),
+    ).to_bytes()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything before the first step.
+
+    Attributes
+    ----------
+    agreed : Agreed
+    measured : Measured
+    recipe : Recipe
+    ranges : Ranges
+    """
+
+    agreed: Agreed
+    measured: Measured
+    recipe: Recipe
+    ranges: Ranges
+
+
+def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
+    """Resolve the recipe and the shards' ranges from :func:`merge_measured`'s bytes."""
+    measured = Measured(**json.loads(measures))
+    problem, config = agreed.problem, task.config
+    totals = np.array(measured.totals)
+    scale = target_scale(problem.loss, totals) if agreed.plan.classes is None else 1.0
+    asked = config.optimizer != "auto" or config.eta0 != "auto" or config.learning_rate != "constant"
+    # As in a gang: where no rows that are held out say when to stop, the noise of the steps must not.
+    if not asked and not agreed.fraction and not task.validated:
+        config = replace(config, learning_rate="adaptive")
+    recipe = make_recipe(
+        config, problem, rule=rule_of(config), rows=measured.rows, batch=agreed.batch_rows,
+        entries=measured.values / max(problem.rows, 1), smoothness=measured.smoothness, ranks=1, scale=scale,
+    )  # fmt: skip
+    rule = corrected(recipe.rule, task.workers) if task.mode.staleness != 0 else recipe.rule
+    pushes = steps_of_epoch(measured.rows, agreed.batch_rows) / (task.workers if task.mode.staleness == 0 else 1)
+    schedule = stretched(recipe.schedule, config.max_iter * pushes)
+    load = np.ones(problem.layout.size + 1)
+    return Setup(
+        agreed, measured, replace(recipe, rule=rule, schedule=schedule), Ranges(cut(load, task.shards), problem.outputs)
+    )
+
+
+def corrected(rule: Any, workers: int) -> Any:
+    """A rule with momentum, less of it where asynchrony brings some by itself.
+
+    Workers that push without waiting have the effect of a momentum of ``1 - 1 / workers`` (Mitliagkas, Zhang, Hadjis and Re,
+    "Asynchrony begets momentum", 2016): the memory ``1 / (1 - beta)`` of the two together should be the one asked for.
+
+    Examples
+    --------
+    >>> from dsgd.optim.rules import make_rule
+    >>> round(corrected(make_rule("momentum"), 4).beta, 3), corrected(make_rule("momentum"), 20).beta
+    (0.6, 0.0)
+    """
+    if not hasattr(rule, "beta") or rule.slots != 1:
+        return rule
+    beta = 1.0 - workers * (1.0 - float(rule.beta))
+    return rule._replace(beta=type(rule.beta)(max(0.0, round(beta, 12))))
+
+
+def first_params(setup: Setup, classes: Any) -> np.ndarray:
+    """The weights to begin with: those given, or zero; a regression begins at its null model."""
+    problem, initial = setup.agreed.problem, setup.agreed.initial
+    if initial is not None:
+        return initial_params(problem, initial)
+    params = np.zeros(problem.size, problem.dtype)
+    if classes is None and problem.intercept:
+        params[-1] = null_intercept(problem.loss, np.array(setup.measured.totals))
+    return params
+
+
+def make_shard(task: CrewTask, setup: Setup, number: int) -> ParameterShard:
+    """A shard at its beginning."""
+    recipe, problem, mode = setup.recipe, setup.agreed.problem, task.mode
+    params = first_params(setup, setup.agreed.plan.classes)
+    first, second, step = recipe.resume(params, dict((setup.agreed.initial or {}).get("state") or {}))
+    own = [None if array is None else setup.ranges.part(array, number) for array in (params, first, second)]
+    assert own[0] is not None
+    penalty = problem.penalty()
+    last = number == task.shards - 1
+    weights = RangeWeights(
+        recipe.rule, recipe.schedule, penalty if last else penalty._replace(intercept=False), problem.outputs, own[0],
+        own[1], own[2], sparse=recipe.sparse, step=step,
+        compensation=mode.compensation if mode.correction == "delay" else 0.0,
+    )  # fmt: skip
+    policy = Policy(mode.staleness, task.config.mode.backup_workers)
+    return ParameterShard(weights, policy, scaled=mode.correction == "rate", compensated=mode.correction == "delay")

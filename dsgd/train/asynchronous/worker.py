@@ -1,0 +1,168 @@
+"""What a worker of a crew does: ask the lead what there is to do, do it, and say what came of it."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...errors import WorkerLost
+from ...server import wire
+from ...server.client import Client, CrewOver, address_on
+from ...server.dealer import Dealer
+from ...server.exchange import Exchange
+from ...server.wire import Message
+from ...transport import Security
+from .. import place
+from ..engine import RankContext
+from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item
+from .lots import Lots
+from .start import Agreed, agree, set_up
+from .steps import Steps
+from .task import CrewTask
+
+_LEAD = 0
+# Seconds between two signs of life; and before a worker asks again when there is nothing to do.
+BEAT, _PAUSE = 1.0, 0.02
+
+
+def run_worker(context: RankContext, task: CrewTask) -> bytes:
+    """Be a worker until there is nothing left to do."""
+    security = Security(task.keys, task.config.encrypt)
+    number = context.rank - task.shards
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(place.limit_threads(task.config.threads_per_worker))
+        client = Client(
+            security,
+            context.board.read,
+            number,
+            context.attempt,
+            range(task.shards),
+            task.config.deadline,
+            context.fallen,
+        )
+        stack.callback(client.close)
+        stack.enter_context(beating(security, context.board.read, number, context.attempt))
+        lots = Lots(context, task, stack)
+        # A crew that is over, or a place that another attempt has taken, is no error of this one.
+        with contextlib.suppress(CrewOver):
+            Worker(task, client, lots).run()
+    return b""
+
+
+class Worker:
+    """One worker, after it has been started."""
+
+    def __init__(self, task: CrewTask, client: Client, lots: Lots):
+        self._task, self._client, self._lots = task, client, lots
+        self._agreed: Agreed | None = None
+        self._steps: Steps | None = None
+        self._taking_part = False
+        self._stage = 0
+
+    def run(self) -> None:
+        """Work until the lead says that the fit has ended."""
+        client = self._client
+        while True:
+            client.request(_LEAD, Message(wire.ASK, client.worker, client.attempt, step=self._stage))
+            lease = client.answer(_LEAD)
+            self._learn(lease)
+            if lease.kind == wire.FINAL:
+                return
+            item = self._item(lease)
+            if item is None:
+                self._rest()
+                continue
+            report = self._do(item)
+            data = [np.frombuffer(report, np.uint8), np.frombuffer(_name(item), np.uint8)]
+            client.request(_LEAD, Message(wire.DONE, client.worker, client.attempt, arrays=data))
+            client.answer(_LEAD)
+
+    def _item(self, lease: Message) -> Item | None:
+        text = lease.arrays[0].tobytes()
+        return Item(*json.loads(text)) if text else None
+
+    def _learn(self, lease: Message) -> None:
+        """Take up what the lead has found out since: the plan, then the recipe."""
+        news = [array.tobytes() for array in lease.arrays[1:]]
+        if self._stage == 0 and news:
+            self._agreed = agree(self._task, news.pop(0))
+            self._lots.agree(self._agreed)
+            self._stage = 1
+        if self._stage == 1 and news:
+            assert self._agreed is not None
+            setup = set_up(self._task, self._agreed, news.pop(0))
+            work, together = self._lots.work, self._task.mode.staleness == 0
+            assert work is not None
+            self._steps = Steps(Exchange(self._client, setup.ranges), work, setup.recipe, together)
+            self._stage = 2
+
+    def _rest(self) -> None:
+        """There is nothing to do: let the others go on without this worker, and ask again in a moment."""
+        if self._taking_part:
+            self._client.leave()
+            self._taking_part = False
+        threading.Event().wait(_PAUSE)
+
+    def _do(self, item: Item) -> bytes:
+        work: dict[str, Callable[[Item], bytes]] = {
+            PREPARE: lambda item: self._lots.get(item.lot).found(),
+            MEASURE: lambda item: self._lots.measure(item.lot),
+            TRAIN: self._train,
+            VALIDATE: self._validate,
+        }
+        return work[item.kind](item)
+
+    def _train(self, item: Item) -> bytes:
+        steps, lot = self._steps, self._lots.get(item.lot)
+        assert steps is not None
+        if not self._taking_part:
+            steps.clock = self._client.join()
+            self._taking_part = True
+        return json.dumps({"loss": steps.train(lot, item.epoch), "rows": lot.rows}).encode()
+
+    def _validate(self, item: Item) -> bytes:
+        assert self._steps is not None
+        loss, weight = self._steps.validate(self._lots.get(item.lot))
+        return json.dumps({"loss": loss, "weight": weight}).encode()
+
+
+def _name(item: Item) -> bytes:
+    return json.dumps(list(item)).encode()
+
+
+@contextlib.contextmanager
+def beating(security: Security, read: Callable[[str], bytes | None], worker: int, attempt: int):
+    """Give the lead signs of life from a thread of its own, whatever the worker is doing."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_beat, args=(security, read, worker, attempt, stop), daemon=True, name="dsgd-beat")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5.0)
+
+
+def _beat(security: Security, read: Callable[[str], Any], worker: int, attempt: int, stop: threading.Event) -> None:
+    import zmq
+
+    context, dealer = zmq.Context(), None
+    try:
+        while not stop.is_set():
+            # A lead that cannot be reached is the worker's own affair, which waits for it with a deadline.
+            with contextlib.suppress(WorkerLost):
+                if dealer is None or dealer.lost():
+                    found = address_on(read, _LEAD)
+                    if dealer is not None:
+                        dealer.close()
+                    dealer = None if found is None else Dealer(context, security, found[0])
+                if dealer is not None:
+                    dealer.send(Message(wire.BEAT, worker, attempt))
+            stop.wait(BEAT)
+    finally:
+        if dealer is not None:
+            dealer.close()
+        context.destroy(linger=0)
