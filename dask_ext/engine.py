@@ -8,10 +8,13 @@ from typing import Any
 import distributed
 
 from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.train import crew as crews
 from dsgd.train import place, tree
 from dsgd.train import rank as ranks
 
-from . import directories, placement, worker
+from . import crew_board, directories, placement, worker
+from .crew import Crew, Plan
+from .crew_sites import Sites
 from .gang import Gang, Mail, bounded, turn
 from .meeting import meeting
 from .orders import Orders
@@ -167,6 +170,43 @@ class DaskEngine:
             raise
         finally:
             bounded(distributed.Variable(meeting(fit), client=self._client).delete)
+
+    def crew(
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        servers: int,
+        deadline: float = 60.0,
+        on_report: Callable[[dict], None] = lambda record: None,
+        restarts: int = 32,
+    ) -> bytes:
+        """Run members that live and die one by one; see :meth:`dsgd.train.engine.Engine.crew`.
+
+        Servers are hosted by an actor beside the tasks of its worker and need no slot; the others are placed as ranks are. A
+        member that dies with its worker is started again on another that has room, or when the cluster brings one back, for which
+        it waits ``deadline`` seconds. A member that does not return when the crew is over is left behind, with a line in the
+        log: Dask cannot stop a thread. While the crew runs its workers cannot be retired gracefully: they hold an actor.
+        """
+        ranks.find(function)
+        crews.check(len(payloads), servers, restarts)
+        while True:
+            addresses, threads = placement.place_crew(len(payloads), servers, self._threads())
+            with turn(self._client, sorted(threads), self._turn_deadline), contextlib.ExitStack() as leases:
+                if not set(threads) <= set(self._threads()):
+                    continue  # A worker has left while others had their turn.
+                probes = probe(self._client, sorted(threads), deadline, self._who)
+                fit, topic = uuid.uuid4().hex, Mail.of(self._client).topic
+                sites = Sites(self._client, self._who, servers > 0, self._workers, leases)
+                sites.begin(probes)
+                plan = Plan(fit, self._who, function, topic, payloads, servers, deadline, addresses, threads)
+                board = crew_board.make(fit, self._client, self._workers)
+                try:
+                    with Mail.of(self._client).box(fit) as box:
+                        members = Crew(self._client, plan, crews.Roll(len(payloads), restarts), sites)
+                        return members.run(board, box, on_report)
+                finally:
+                    bounded(board.release)
 
     def _ship(self, payload: Any, address: str) -> tuple[Any, list[distributed.Future]]:
         """Return a payload as bytes, or as data on its worker, and the futures that it holds."""

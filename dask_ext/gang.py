@@ -32,17 +32,25 @@ def turn(client: distributed.Client, addresses: Sequence[str], deadline: float) 
     limit = time.monotonic() + deadline
     with contextlib.ExitStack() as held:
         for address in sorted(addresses):
-            lease = distributed.Semaphore(1, f"dsgd-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
+            held_by_us = lease(client, address)
             # One call for a short wait, so that a fit that is cancelled does not come to its turn later.
             try:
-                stopping.until(lambda seconds, lease=lease: lease.acquire(timeout=seconds), limit - time.monotonic())  # type: ignore[misc]
+                stopping.until(
+                    lambda seconds, one=held_by_us: one.acquire(timeout=seconds),  # type: ignore[misc]
+                    limit - time.monotonic(),
+                )
             except TimeoutError:
                 raise ConfigError(
                     f"other fits have held the worker {address} for {deadline:g} s; wait for them, give this fit"
                     " workers of its own (DaskEngine(workers=...)), or let it wait longer (turn_deadline=...)"
                 ) from None
-            held.callback(lease.release)
+            held.callback(held_by_us.release)
         yield
+
+
+def lease(client: distributed.Client, address: str) -> distributed.Semaphore:
+    """Return what a fit holds while it has ranks on a worker."""
+    return distributed.Semaphore(1, f"dsgd-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
 
 
 class Mail:

@@ -34,6 +34,25 @@ def place(size: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]
     return addresses, {address: threads[address] // count for address, count in taken.items() if count}
 
 
+def place_crew(size: int, servers: int, threads: dict[str, int]) -> tuple[list[str], dict[str, int]]:
+    """Choose the worker of every member of a crew, the servers first, and the threads of a member there.
+
+    Those that are no servers are placed as ranks are. Servers take no thread of a worker's from its tasks: they are spread
+    over the workers, over those without another member first.
+
+    Examples
+    --------
+    >>> place_crew(4, 2, {"a": 4, "b": 4, "c": 1})
+    (['c', 'a', 'a', 'b'], {'a': 4, 'b': 4, 'c': 1})
+    """
+    if not threads:
+        raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
+    others, share = place(size - servers, threads) if size > servers else ([], {})
+    hosts = sorted(threads, key=others.count)  # Stable: in the order of the addresses.
+    chosen = [hosts[rank % len(hosts)] for rank in range(servers)]
+    return chosen + others, {address: share.get(address, threads[address]) for address in sorted({*chosen, *others})}
+
+
 def orders(
     function: str,
     addresses: Sequence[str],

@@ -18,6 +18,7 @@ from dsgd.train import rank as ranks
 from dsgd.train.engine import RankContext, no_gang
 from dsgd.train.rank import LOST, Failure
 
+from .crew_orders import MemberOrders
 from .directories import kept, removed_if_swept
 from .meeting import Link
 from .orders import Orders
@@ -46,21 +47,23 @@ class Probe:
 def probe() -> Probe:
     """Describe this worker."""
     worker = distributed.get_worker()
-    return Probe(_process(), _host(worker), place.machine(), worker.local_directory, versions.installed())
+    return Probe(process(), host(worker), place.machine(), worker.local_directory, versions.installed())
 
 
-def _process() -> str:
+def process() -> str:
+    """Name this worker's process, which is another one when the worker was restarted."""
     return f"{os.getpid()}-{distributed.get_worker().id}"
 
 
-def _host(worker: distributed.Worker) -> str:
+def host(worker: distributed.Worker) -> str:
+    """Address under which the workers of other machines reach this one's."""
     # Workers inside the client's own process have no address in a network.
     return "127.0.0.1" if worker.address.startswith("inproc:") else get_address_host(worker.address)
 
 
 def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | Failure, int]:
     """Be one rank, with the data of its payload's futures; return its result or its failure, and how many reports it sent."""
-    refused = _refuse(orders)
+    refused = refuse(orders)
     if refused:
         return Failure(orders.rank, LOST, f"rank {orders.rank} {refused}"), 0
     worker = distributed.get_worker()
@@ -73,7 +76,7 @@ def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | 
         context = RankContext(
             orders.rank,
             orders.size,
-            host=_host(worker),
+            host=host(worker),
             machine=place.machine(),
             scratch=directory,
             allgather=link.allgather,
@@ -97,9 +100,9 @@ def call(function: str, context: RankContext, payload: bytes, found: list[Any]) 
     return ranks.find(function)(context, unpack(payload, found))
 
 
-def _refuse(orders: Orders) -> str | None:
+def refuse(orders: Orders | MemberOrders) -> str | None:
     """Why this task must not run: Dask runs a task again elsewhere, or later, when a worker has died."""
-    if _process() != orders.process:
+    if process() != orders.process:
         return "was moved: its worker has died and come back"
     with _ran_lock:
         if orders.key in _ran:
@@ -120,7 +123,7 @@ def run_leaf(
     context = RankContext(
         index,
         size,
-        host=_host(worker),
+        host=host(worker),
         machine=place.machine(),
         scratch=directory,
         allgather=no_gang,
