@@ -11,7 +11,6 @@ import os
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import distributed
@@ -20,48 +19,16 @@ from dsgd.errors import WorkerLost
 from dsgd.train import crew
 from dsgd.train.rank import LOST, Failure
 
-from . import crew_member, stopping
+from . import crew_member, stopping, worker
 from .crew_life import Life
-from .crew_orders import MemberOrders
+from .crew_orders import MemberOrders, Plan
 from .crew_sites import Presence, Site, Sites
-from .gang import bounded
+from .gang import LARGE, bounded
 from .shipping import pack
 
 _log = logging.getLogger(__name__)
 # Seconds: between two looks at the members; for the last reports to arrive after the results.
 _LOOK, _LAST_REPORTS = 0.02, 2.0
-# Payloads above this many bytes are sent to their worker as data, not inside the task.
-_LARGE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a crew is and where it begins.
-
-    Attributes
-    ----------
-    fit, who, function, topic : str
-        As its members are told.
-    payloads : sequence
-    servers : int
-        The first so many members live beside the tasks.
-    deadline : float
-        Seconds for a member to be started, at first and again.
-    addresses : sequence of str
-        Each member's first worker.
-    threads : mapping of str to int
-        Threads of a member on each of these workers.
-    """
-
-    fit: str
-    who: str
-    function: str
-    topic: str
-    payloads: Sequence[Any]
-    servers: int
-    deadline: float
-    addresses: Sequence[str]
-    threads: Mapping[str, int]
 
 
 class Crew:
@@ -78,7 +45,13 @@ class Crew:
         self._sent: dict[tuple[int, int], int] = {}
         self._received: collections.Counter[tuple[int, int]] = collections.Counter()
 
-    def run(self, board: distributed.Future, box: queue.SimpleQueue, on_report: Callable[[dict], None]) -> bytes:
+    def run(
+        self,
+        probes: Mapping[str, worker.Probe],
+        board: distributed.Future,
+        box: queue.SimpleQueue,
+        on_report: Callable[[dict], None],
+    ) -> bytes:
         """Run to the end, which is the lead's bytes or the first cause of a failure."""
         presence = Presence(self._client)
 
@@ -95,6 +68,7 @@ class Crew:
                 self._start(present)
 
         try:
+            self._sites.begin(probes)
             while not self._roll.over:
                 look()
             self._dismiss(look)
@@ -182,7 +156,7 @@ class Crew:
                 future: Any = site.actor.run(orders, packed, [future.key for future in futures])
                 site.servers.add(rank)
             else:
-                if len(packed) > _LARGE:
+                if len(packed) > LARGE:
                     kept = self._client.scatter(packed, workers=[site.address], hash=False)
                 future = self._submit(orders, site, packed if kept is None else kept, futures)
                 site.tasks.add(rank)
@@ -250,7 +224,10 @@ class Crew:
     def _withdraw(self) -> None:
         """Let go of everything on the workers; members that still live see that they are not wanted."""
         self._cancel(list(self._lives.values()))
+        machines = {site.probe.machine: site.address for site in self._sites.open.values() if site.probe}
         self._sites.close_all()
+        # One worker a machine; where none is left that the crew knows, whoever is there looks.
+        addresses = sorted(machines.values()) if set(self._scratch) <= set(machines) else None
         paths = sorted(set(self._scratch.values()))
         if paths:
-            bounded(lambda: self._client.run(crew_member.tidy, paths, on_error="ignore"))
+            bounded(lambda: self._client.run(crew_member.tidy, paths, workers=addresses, on_error="ignore"))

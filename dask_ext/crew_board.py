@@ -5,6 +5,8 @@ lives: so words outlive who wrote them, and nothing is left when all have gone, 
 itself does nothing, and nobody waits for it.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import distributed
@@ -13,6 +15,7 @@ from dsgd.errors import WorkerLost
 from dsgd.train import crew
 
 from .crew_orders import board_key
+from .gang import bounded
 
 # Seconds for the scheduler to answer.
 _ANSWER = 60.0
@@ -47,7 +50,12 @@ class TaskBoard:
             raise WorkerLost(f"the board is gone: Dask's scheduler does not answer: {error!r}") from error
 
 
-def make(fit: str, client: distributed.Client, workers: list[str] | None) -> distributed.Future:
-    """Make a board, which is there until the future is released and no member is left."""
+@contextlib.contextmanager
+def made(fit: str, client: distributed.Client, workers: list[str] | None) -> Iterator[distributed.Future]:
+    """Make a board, and let go of it at the end; it is there until the last member has let go of it as well."""
     pinned: dict[str, Any] = {} if workers is None else {"workers": workers, "allow_other_workers": False}
-    return client.submit(bool, key=board_key(fit), pure=False, **pinned)
+    board = client.submit(bool, key=board_key(fit), pure=False, **pinned)
+    try:
+        yield board
+    finally:
+        bounded(board.release)

@@ -1,4 +1,4 @@
-"""The Dask engine: gangs of ranks pinned to workers, and a tree of futures for aggregates."""
+"""The Dask engine: gangs of ranks pinned to workers, crews with actors beside them, and trees of futures for aggregates."""
 
 import contextlib
 import uuid
@@ -7,23 +7,22 @@ from typing import Any
 
 import distributed
 
-from dsgd.errors import ConfigError, DSGDError, WorkerLost
+from dsgd.errors import ConfigError
 from dsgd.train import crew as crews
 from dsgd.train import place, tree
 from dsgd.train import rank as ranks
 
-from . import crew_board, directories, placement, worker
-from .crew import Crew, Plan
+from . import crew_board, directories, placement
+from .crew import Crew
+from .crew_orders import Plan
 from .crew_sites import Sites
-from .gang import Gang, Mail, bounded, turn
+from .gang import LARGE, Gang, Mail, bounded, turn
+from .leaves import Leaves
 from .meeting import meeting
 from .orders import Orders
-from .probing import SHIP, probe
+from .probing import probe
 from .shipping import pack
-from .watching import DESERTED, TRAVEL, wait
-
-# Payloads above this many bytes are sent to their worker as data, not inside the task.
-_LARGE = 1 << 20
+from .watching import DESERTED
 
 
 class DaskEngine:
@@ -190,28 +189,23 @@ class DaskEngine:
         """
         ranks.find(function)
         crews.check(len(payloads), servers, restarts)
+        fit, mail = uuid.uuid4().hex, Mail.of(self._client)
         while True:
             addresses, threads = placement.place_crew(len(payloads), servers, self._threads())
+            plan = Plan(fit, self._who, function, mail.topic, payloads, servers, deadline, addresses, threads)
             with turn(self._client, sorted(threads), self._turn_deadline), contextlib.ExitStack() as leases:
                 if not set(threads) <= set(self._threads()):
                     continue  # A worker has left while others had their turn.
                 probes = probe(self._client, sorted(threads), deadline, self._who)
-                fit, topic = uuid.uuid4().hex, Mail.of(self._client).topic
                 sites = Sites(self._client, self._who, servers > 0, self._workers, leases)
-                sites.begin(probes)
-                plan = Plan(fit, self._who, function, topic, payloads, servers, deadline, addresses, threads)
-                board = crew_board.make(fit, self._client, self._workers)
-                try:
-                    with Mail.of(self._client).box(fit) as box:
-                        members = Crew(self._client, plan, crews.Roll(len(payloads), restarts), sites)
-                        return members.run(board, box, on_report)
-                finally:
-                    bounded(board.release)
+                with mail.box(fit) as box, crew_board.made(fit, self._client, self._workers) as board:
+                    roll = crews.Roll(len(payloads), restarts)
+                    return Crew(self._client, plan, roll, sites).run(probes, board, box, on_report)
 
     def _ship(self, payload: Any, address: str) -> tuple[Any, list[distributed.Future]]:
         """Return a payload as bytes, or as data on its worker, and the futures that it holds."""
         packed, futures = pack(payload)
-        if len(packed) <= _LARGE:
+        if len(packed) <= LARGE:
             return packed, futures
         return self._client.scatter(packed, workers=[address], hash=False), futures
 
@@ -225,55 +219,8 @@ class DaskEngine:
         shape, threads = tree.levels(len(payloads), depth), self._threads()
         if not threads:
             raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
-        pinned: dict[str, Any] = {"workers": list(threads)} if self._workers is not None else {}
-        level = [
-            self._client.submit(
-                worker.run_leaf,
-                function,
-                *shipped,
-                index,
-                len(payloads),
-                self._name,
-                1,
-                key=f"dsgd-leaf-{self._who}-{uuid.uuid4().hex}",
-                pure=False,
-                **pinned,
-            )
-            for index, shipped in enumerate(self._share(payloads))
-        ]
-        submitted = list(level)
-        try:
-            for groups in shape:
-                level = [
-                    self._client.submit(ranks.fold, combine, level[start:stop], pure=False, **pinned)
-                    for start, stop in groups
-                ]
-                submitted += level
-            return ranks.results([self._fetch(level[0])])[0]
-        finally:
-            bounded(lambda: self._client.cancel(submitted))
-
-    def _share(self, payloads: Sequence[Any]) -> list[tuple[Any, list[distributed.Future], int]]:
-        """Ship all payloads as one, so that what they share (the weights, say) travels once a worker.
-
-        Payloads that hold futures travel one by one, so that a leaf waits for its own data only.
-        """
-        packed, futures = pack(list(payloads))
-        if futures:
-            return [(*pack([payload]), 0) for payload in payloads]
-        shared = packed if len(packed) <= _LARGE else self._client.scatter(packed, broadcast=True, hash=False)
-        return [(shared, [], index) for index in range(len(payloads))]
-
-    def _fetch(self, future: distributed.Future) -> Any:
-        try:
-            wait(self._client, [future], self._workers, self._deserted)
-            return future.result(timeout=TRAVEL)
-        except DSGDError:
-            raise
-        except ImportError as error:
-            raise ConfigError(f"a worker cannot import what a task needs: {error}. {SHIP}") from error
-        except (distributed.KilledWorker, distributed.CancelledError, distributed.TimeoutError, OSError) as error:
-            raise WorkerLost(f"Dask gave up a task of the aggregate: {error}") from error
+        leaves = Leaves(self._client, self._workers, self._deserted, self._who, self._name)
+        return leaves.aggregate(function, payloads, combine, shape)
 
     def close(self) -> None:
         """Remove what aggregates have cached, and close the cluster if this engine started it."""

@@ -21,6 +21,8 @@ from .watching import TRAVEL, Watch, cancelled
 
 # Seconds: for a cause to arrive after its consequence; for the last reports to arrive after the results.
 _GRACE, _LAST_REPORTS = 3.0, 2.0
+# Payloads above this many bytes are sent to their worker as data, not inside the task.
+LARGE = 1 << 20
 
 
 @contextlib.contextmanager

@@ -128,4 +128,4 @@ class Roll:
                 " started again"
             )
         self.attempts[rank] += 1
-        _log.warning("%s; it is started again, for the %d. time", how.message, self.attempts[rank])
+        _log.warning("%s; it is started again (attempt %d)", how.message, self.attempts[rank])
