@@ -1,0 +1,297 @@
+"""Threads that step on one vector of weights without locks (Hogwild: Niu, Recht, Re & Wright, NIPS 2011).
+
+In come blocks of rows with the runs to visit, as :meth:`dsgd.objective.share.Share.training` yields them; out goes one model that
+all threads have trained. One thread does exactly what the kernels do, bit for bit. Of several, each claims chunks of a
+block until none is left, so that a slow one holds nobody up; where its weights lie is told in :mod:`.hogwild_copies`, and how
+they meet those of the others in :mod:`dsgd.kernels.hogwild`.
+
+What is exact with several threads: every row is used once; steps are numbered as one thread would number them, so schedules
+and corrections for bias go on as they should; every step's penalty is taken from every weight, because each thread keeps
+account of the penalty of its own steps; what threads add to their copies adds up without loss. What is not: a step sees what
+the others have done up to a chunk or two ago; of another thread's lazy penalties it sees those that have been settled; and it may
+lose what it adds to a weight that another thread writes at the same instant. Moving averages that a rule keeps (momentum,
+Adam) are averaged over the threads.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..kernels import registry
+from ..kernels.claims import NEXT, STOP
+from ..kernels.coordinates import settle_all
+from ..kernels.hogwild import State, extend_clock, hogwild_online, hogwild_steps, merge
+from ..kernels.hogwild_multi import hogwild_steps_multi
+from ..kernels.online import online_pass
+from ..kernels.rows import Rows, read_only
+from ..objective.passes import Pass
+from .hogwild_copies import Copies, head_of
+from .hogwild_hot import SAMPLE, SLOTS, Hot, bare, choose_hot, unmoved
+from .hogwild_thread import Chunks, Worker, divide
+from .hogwild_threads import Threads
+
+
+class Hogwild:
+    """Lock-free threads over one model's weights.
+
+    Parameters
+    ----------
+    rule, schedule : named tuples
+        As the kernels take them, their numbers in the problem's dtype (:func:`dsgd.train.recipe.in_dtype`).
+    passes : sequence of Pass
+        One for each thread, all of one problem and of one length of runs.
+    params : ndarray of shape ((d + 1) k,)
+        The weights to start from; copied.
+    first, second : ndarray of the same shape, or None
+        The rule's state, as :meth:`dsgd.train.recipe.Recipe.initial_state` makes it; copied.
+    step : int
+        Steps taken before.
+    online : bool
+        Row by row, for one output; otherwise in mini-batches.
+    sparse : bool
+        Whether a step touches only the weights that its rows use.
+    batch_runs : int
+        Runs of a mini-batch.
+    constant_rate : bool
+        Whether the schedule is constant, so that lazy penalties need no table of rates.
+
+    Attributes
+    ----------
+    params, first, second : ndarray or None
+        The model and the rule's state, whole between runs but for lazy penalties, which :meth:`settle` brings up to date. They
+        may be written to between runs, when penalties are settled.
+    step : int
+        Steps taken.
+    schedule : named tuple
+        May be replaced by another of its type between runs.
+
+    Raises
+    ------
+    ConfigError
+        Without a thread, or for a pass row by row of several outputs.
+
+    Examples
+    --------
+    Two threads, a thousand rows of two numbers each, whose sum decides the class:
+
+    >>> from dsgd.data import as_dataset, make_block
+    >>> from dsgd.losses import make_loss
+    >>> from dsgd.objective.problem import Problem, run_starts
+    >>> from dsgd.objective.scaling import no_scaling
+    >>> from dsgd.optim.rules import AdaGrad
+    >>> from dsgd.optim.schedules import Constant
+    >>> X = np.random.default_rng(0).standard_normal((1000, 2))
+    >>> y, double = np.sign(X.sum(axis=1)), np.dtype("float64")
+    >>> layout, scaling = as_dataset(X, y).spec.layout, no_scaling(double)
+    >>> problem = Problem(
+    ...     make_loss("log_loss"), 1, layout, scaling.frame(layout.crosses), scaling, double, l1=0.0, l2=0.0, intercept=True,
+    ...     weight_scale=1.0, rows=1000, class_weight=np.zeros(0),
+    ... )
+    >>> parts = [(problem.rows_of(make_block(y, dtype=double, dense=X)), run_starts(1000, 64, None))]
+    >>> passes, start = [Pass(problem, 64) for _ in range(2)], np.zeros(3)
+    >>> threads = Hogwild(AdaGrad(), Constant(0.5), passes, start, start, online=True, sparse=False)
+    >>> losses = [threads.run(parts)[0] / 1000 for _ in range(5)]
+    >>> threads.step, losses[-1] < 0.2, bool((threads.params[:2] > 2).all())
+    (5000, True, True)
+    """
+
+    def __init__(
+        self,
+        rule: Any,
+        schedule: Any,
+        passes: Sequence[Pass],
+        params: np.ndarray,
+        first: np.ndarray | None = None,
+        second: np.ndarray | None = None,
+        step: int = 0,
+        *,
+        online: bool,
+        sparse: bool,
+        batch_runs: int = 1,
+        constant_rate: bool = False,
+    ):
+        if not passes:
+            raise ConfigError("Hogwild needs a Pass for each of its threads, at least one; found none")
+        self.problem = problem = passes[0].problem
+        if online and problem.outputs > 1:
+            raise ConfigError(f"row by row there is one output, not {problem.outputs}; use mini-batches")
+        self.rule, self.schedule, self.step = rule, schedule, step
+        self._online, self._sparse, self._batch_runs = online, sparse, batch_runs
+        self._lazy = bool(sparse and rule.lazy and (problem.l1 > 0 or problem.l2 > 0))
+        self._rows = 0
+        # State that catches up with steps it has missed is a sum, and adds up over threads; moving averages are averaged.
+        share = 1.0 if rule.lazy else 1.0 / len(passes)
+        self._block_size = problem.layout.dense + SLOTS
+        state = State(params, first, second)
+        self._copies = Copies(state, len(passes), problem.outputs, self._kind(len(passes)), self._block_size, share)
+        clocked = self._lazy and not constant_rate
+        self._workers = [
+            Worker(work, len(own.params), self._lazy, clocked)
+            for work, own in zip(passes, self._copies.own, strict=True)
+        ]
+        self._hot = Hot(np.zeros(0, np.intp), unmoved(), 0, 0)
+
+    def _kind(self, threads: int) -> str:
+        """Of which weights threads have copies."""
+        few = self.problem.size <= SLOTS
+        if threads == 1 or (self._sparse and not self._online and not few):
+            return "none"
+        return "hot" if self._sparse and not few else "all"
+
+    @property
+    def params(self) -> np.ndarray:
+        """The weights of the model, (d + 1) k numbers."""
+        return self._copies.model.params
+
+    @property
+    def first(self) -> np.ndarray | None:
+        """The rule's first state."""
+        return self._copies.model.first
+
+    @property
+    def second(self) -> np.ndarray | None:
+        """The rule's second state."""
+        return self._copies.model.second
+
+    def run(self, parts: Iterable[tuple[Rows, np.ndarray]]) -> tuple[float, int]:
+        """Let the threads work through the runs of some blocks.
+
+        Parameters
+        ----------
+        parts : iterable of (Rows, starts)
+            A block's arrays need to be valid only until the next one is asked for.
+
+        Returns
+        -------
+        loss_sum : float
+            Sum of weight x loss of each row at the weights of its step.
+        rows : int
+
+        Raises
+        ------
+        WorkerLost
+            When a thread does not end.
+        Exception
+            What a thread has raised, or ``parts``: no thread is left then, and the weights are good for nothing.
+        """
+        total, before, opened = 0.0, self._rows, False
+        with Threads(len(self._workers) - 1) as threads:
+            for arrays, starts in parts:
+                chunks = self._divide(read_only(arrays), starts)
+                if not opened:
+                    self._open(chunks.rows)
+                    opened = True
+                total += self._block(threads, chunks)
+        if opened:
+            self._close()
+        return total, self._rows - before
+
+    def settle(self) -> None:
+        """Bring all lazy penalties up to the present step."""
+        if not self._lazy:
+            return
+        p = self.problem
+        for number, worker in enumerate(self._workers):
+            assert worker.last is not None
+            settle_all(
+                self.rule, self.schedule, p.penalty(), p.outputs, *self._copies.model,
+                self._copies.aligned(number, worker.last), worker.clock, p.layout.dense, self.step, self.step - worker.taken,
+            )  # fmt: skip
+            worker.restart()
+
+    # ---- copies
+
+    def _open(self, rows: Rows) -> None:
+        """Give the threads their copies; which weights are hot is chosen by the first rows, and again while those were few."""
+        dense = self.problem.layout.dense
+        if self._copies.kind == "hot":
+            if self._hot.rows < min(SAMPLE, len(rows.label)) and not any(worker.taken for worker in self._workers):
+                self._hot = choose_hot(rows, self.problem.frame, self.problem.layout.size, self._block_size)
+            self._copies.open(np.concatenate([np.arange(dense), self._hot.weights, [self.problem.layout.size]]))
+        else:
+            self._copies.open()
+
+    def _close(self) -> None:
+        """Settle and merge the copies, and write them to the model."""
+        p = self.problem
+        for worker, own, meeting in zip(self._workers, self._copies.own, self._copies.meetings, strict=True):
+            count = len(meeting.together.params)
+            if count and worker.last is not None:
+                settle_all(
+                    self.rule, self.schedule, p.penalty(), p.outputs, *head_of(own, count), worker.last[:count], worker.clock,
+                    p.layout.dense, self.step, self.step - worker.taken,
+                )  # fmt: skip
+                worker.last[:count] = worker.taken
+            if count:
+                merge(self.rule, p.penalty(), own, meeting, self.step)
+        written = self._copies.close()
+        for number, worker in enumerate(self._workers):
+            if worker.last is not None:
+                self._copies.aligned(number, worker.last)[written] = worker.taken
+
+    # ---- a block
+
+    def _divide(self, rows: Rows, starts: np.ndarray) -> Chunks:
+        run, batch_runs = self._workers[0].work.run, None if self._online else self._batch_runs
+        return divide(rows, starts, run, batch_runs, len(self._workers), self.step, self._rows)
+
+    def _block(self, threads: Threads, chunks: Chunks) -> float:
+        """Step once through the runs of a block; return the sum of the loss."""
+        columns = chunks.rows.codes.shape[1] + len(self.problem.frame.cross_start)
+        for worker in self._workers:
+            worker.prepare(chunks, columns, self._copies.kind == "hot")
+        if len(self._workers) == 1:
+            loss = self._alone(chunks)
+        else:
+            claims = self._copies.meetings[0].claims
+            claims[NEXT] = 0
+            loss = sum(threads.call(lambda number: self._work(number, chunks), lambda: claims.__setitem__(STOP, 1)))
+        self.step = int(chunks.steps[-1])
+        self._rows += chunks.size
+        return loss
+
+    def _alone(self, chunks: Chunks) -> float:
+        """One thread: the kernels as they are."""
+        p, worker, model = self.problem, self._workers[0], self._copies.model
+        work, base, scale = worker.work, self.step - worker.taken, p.dtype.type(p.weight_scale)
+        extend_clock(self.schedule, worker.clock, worker.taken, self.step, int(chunks.steps[-1]) - self.step)
+        about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame, chunks.starts)
+        if self._online:
+            loss, step = online_pass(
+                *about, work.run, *model, worker.last, worker.clock, self.step, base, scale, work.scratch
+            )
+        else:
+            kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
+            loss, step, _ = kernel(
+                *about, chunks.bounds, work.run, *model, worker.last, worker.clock, self.step, base, self._sparse, scale,
+                work.gradient, None, 0, work.scratch,
+            )  # fmt: skip
+        worker.taken = step - base
+        return loss
+
+    def _work(self, number: int, chunks: Chunks) -> float:
+        """What one of several threads does."""
+        p, worker = self.problem, self._workers[number]
+        own, meeting, work = self._copies.own[number], self._copies.meetings[number], worker.work
+        scale = p.dtype.type(p.weight_scale)
+        about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame)
+        share = (work.run, chunks.edges, chunks.steps, own, worker.last, worker.clock, worker.taken, meeting)
+        if self._online:
+            loss, worker.taken = hogwild_online(
+                *about,
+                bare(p.frame),
+                chunks.starts,
+                *share,
+                self._hot.moves_of(number),
+                scale,
+                work.scratch,
+                worker.room,
+            )
+            return loss
+        kernel = hogwild_steps if p.outputs == 1 else hogwild_steps_multi
+        loss, worker.taken = kernel(
+            *about, chunks.starts, chunks.bounds, *share, self._sparse, scale, work.gradient, work.scratch
+        )
+        return loss

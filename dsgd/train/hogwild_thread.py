@@ -1,0 +1,166 @@
+"""What each lock-free thread has to itself besides its weights, and the chunks of a block that threads claim.
+
+Comes in: the runs of a block, or mini-batches of them, and how many steps were taken before. Goes out: the edges of the chunks,
+and the number of each one's first step, so that steps are numbered as if one thread had taken them in order.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..kernels.hogwild import Room
+from ..kernels.rows import Rows
+from ..objective.passes import Pass
+from .batches import bounds
+
+# Rows of a chunk, at least: threads that merge after each are seldom refused, and spend little time on it.
+_ROWS = 512
+# The first steps are the longest, so a chunk is at most such a part of the rows that were used before.
+_PART = 8
+# Chunks for each thread of a block, at least, so that none waits long for the last.
+_EACH = 4
+
+
+class Chunks(NamedTuple):
+    """A block of rows as threads share it out.
+
+    Attributes
+    ----------
+    rows : Rows
+    starts : ndarray of shape (r,), int64
+        First rows of its runs.
+    bounds : ndarray of shape (m + 1,), int64
+        Edges of the steps' mini-batches among the runs; not used where a step is a row.
+    edges : ndarray of shape (c + 1,), int64
+        Edges of the chunks among the runs, or among the mini-batches.
+    steps : ndarray of shape (c + 1,), int64
+        The number of each chunk's first step, and of the first after the last chunk.
+    size : int
+        Rows.
+    """
+
+    rows: Rows
+    starts: np.ndarray
+    bounds: np.ndarray
+    edges: np.ndarray
+    steps: np.ndarray
+    size: int
+
+
+def divide(
+    rows: Rows, starts: np.ndarray, run: int, batch_runs: int | None, threads: int, step: int, used: int
+) -> Chunks:
+    """Divide the runs of a block into chunks.
+
+    Parameters
+    ----------
+    rows : Rows
+    starts : ndarray of shape (r,), int64
+    run : int
+        Rows of a run.
+    batch_runs : int or None
+        Runs of a mini-batch; None where each row is a step.
+    threads : int
+    step, used : int
+        Steps taken, and rows used, before.
+    """
+    starts = np.asarray(starts, np.int64)
+    sizes = np.minimum(run, len(rows.label) - starts)
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    batch = bounds(len(starts), batch_runs or 1) if len(starts) else np.zeros(1, np.int64)
+    units = ends if batch_runs is None else ends[batch]
+    edges = chunk_edges(units, used, threads)
+    steps = step + (units[edges] if batch_runs is None else edges)
+    return Chunks(rows, starts, batch, edges, steps, int(ends[-1]))
+
+
+def chunk_edges(units: np.ndarray, used: int, threads: int) -> np.ndarray:
+    """Edges of chunks among units of work; ``units[i]`` is the number of rows before unit ``i``.
+
+    Examples
+    --------
+    >>> chunk_edges(np.arange(0, 8001, 200), used=0, threads=2).tolist()[:8]
+    [0, 1, 2, 3, 4, 5, 6, 7]
+    >>> chunk_edges(np.arange(0, 8001, 200), used=10**6, threads=2).tolist()[:5]
+    [0, 3, 6, 9, 12]
+    """
+    count, rows = len(units) - 1, int(units[-1])
+    most = max(1, min(_ROWS, rows // (_EACH * threads)))
+    edges = [0]
+    while edges[-1] < count and (used + units[edges[-1]]) // _PART < most:
+        wanted = units[edges[-1]] + (used + units[edges[-1]]) // _PART
+        edges.append(min(max(edges[-1] + 1, int(np.searchsorted(units, wanted))), count))
+    if edges[-1] < count:
+        # From here on all are alike.
+        each = max(1, -(-most * count // max(rows, 1)))
+        edges += [*range(edges[-1] + each, count, each), count]
+    return np.array(edges, np.int64)
+
+
+class Worker:
+    """One thread's buffers, and its account of the penalty.
+
+    Every thread takes of each weight the penalty of its own steps, and no other: ``last`` and ``clock`` (see
+    :mod:`dsgd.kernels.steps`) count them, and nobody else writes there. So the times of all threads add up to all steps.
+
+    Parameters
+    ----------
+    work : Pass
+    size : int
+        Length of the thread's own vector of weights.
+    lazy, clocked : bool
+        Whether penalties are lazy, and whether they need a table of rates.
+
+    Attributes
+    ----------
+    taken : int
+        Steps since the origin of ``last`` and ``clock``.
+    """
+
+    def __init__(self, work: Pass, size: int, lazy: bool, clocked: bool):
+        self.work = work
+        self.last = np.zeros(size, np.int32) if lazy else None
+        self.clock = np.zeros(1 << 10) if clocked else None
+        self.taken = 0
+        self.room = make_room(0, 0, 0)
+
+    def prepare(self, chunks: Chunks, columns: int, moved: bool) -> None:
+        """Make room for a block, of which this thread may take all.
+
+        ``columns`` are the codes of a row; ``moved`` says whether codes and sparse entries are, which takes buffers.
+        """
+        self.work.make_room(chunks.rows)
+        steps = int(chunks.steps[-1] - chunks.steps[0])
+        if self.clock is not None and self.taken + steps >= len(self.clock):
+            self.clock = np.concatenate([self.clock, np.zeros(len(self.clock) + steps)])
+        entries = self._longest_run(chunks) if moved else 0
+        if moved and (
+            self.room.codes.shape[1] < columns or len(self.room.indices) < entries or len(self.room.codes) == 0
+        ):
+            self.room = make_room(self.work.run, columns, entries)
+
+    def _longest_run(self, chunks: Chunks) -> int:
+        indptr = chunks.rows.indptr
+        if len(indptr) <= 1:
+            return 0
+        stops = np.minimum(chunks.starts + self.work.run, len(chunks.rows.label))
+        return int((indptr[stops] - indptr[chunks.starts]).max(initial=0))
+
+    def restart(self) -> None:
+        """Count from zero again, all penalties having been taken."""
+        self.taken = 0
+        if self.last is not None:
+            self.last[:] = 0
+
+
+def make_room(run: int, columns: int, entries: int) -> Room:
+    """Return buffers for a run's codes and sparse entries."""
+    arrays = np.zeros((run, columns), np.int32), np.zeros(run + 1, np.int64), np.zeros(entries, np.int32)
+    codes, indptr, indices = (_read_only(array) for array in arrays)
+    return Room(arrays[0], codes, arrays[1], indptr, arrays[2], indices, np.zeros(1, np.int64))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
