@@ -73,8 +73,8 @@ class SGDRegressor(DaskFace, LocalRegressor):
         Crosses of categorical columns.
     hash_bits : int or dict, default=18
         A categorical column, or a cross, has ``2**hash_bits`` weights.
-    mode : {"sync"} or Sync, default="sync"
-        How the work is spread over ranks.
+    mode : {"sync", "async"}, Sync or Async, default="sync"
+        How the work is spread over ranks: in steps that all take together, or by parameter shards, without waiting.
     n_workers : int or None, default=None
         Ranks; None is one a worker of the cluster.
     threads_per_worker : int, default=1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, ConfigError, DataError, DSGDError, WorkerLost
 from .importing import importing_later
-from .train.modes import Sync
+from .train.modes import Async, Sync
 
 if TYPE_CHECKING:
     from .data import read_parquet
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Async",
     "CheckpointError",
     "ConfigError",
     "DSGDError",

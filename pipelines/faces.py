@@ -7,12 +7,13 @@ engines' packages are imported when they are asked for.
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from dsgd import ConfigError, Sync
 from dsgd.estimators.parameters import configuration
-from dsgd.train.modes import resolve
+from dsgd.train.modes import Mode, resolve
 
 from .sessions import dask_client, spark_session
 
@@ -51,14 +52,14 @@ def session(
         raise ConfigError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
 
 
-def check(task: str, parameters: Mapping[str, Any], mode: Sync | None = None) -> None:
+def check(task: str, parameters: Mapping[str, Any], mode: Mode | None = None) -> None:
     """Raise ConfigError for parameters that no fit can have, before an engine is started."""
     defaults = getattr(importlib.import_module("dsgd"), TASKS[task])().get_params()
     chosen = defaults | dict(parameters) | ({} if mode is None else {"mode": mode})
     configuration(task, chosen, dtype="float32", n_workers=chosen["n_workers"])
 
 
-def build(engine: str, task: str, parameters: Mapping[str, Any], mode: Sync | None = None) -> Any:
+def build(engine: str, task: str, parameters: Mapping[str, Any], mode: Mode | None = None) -> Any:
     """Return the engine's estimator for a task.
 
     What is not given has the default of the local face, on every engine, so that the same words train the same model.
@@ -80,7 +81,7 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     >>> translated["regParam"], translated["elasticNetParam"], translated["maxIter"], translated["topology"]
     (0.01, 1.0, 5, 'tree')
     """
-    from spark_ext.params.names import CORE_NAMES
+    from spark_ext.params.names import CORE_NAMES, MODE_NAMES
 
     translated = {name: parameters[core] for name, core in CORE_NAMES.items() if parameters.get(core) is not None}
     penalty = parameters.get("penalty", "l2")
@@ -89,7 +90,9 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     elif penalty in L1_SHARE:
         translated["elasticNetParam"] = L1_SHARE[penalty]
     mode = resolve(parameters.get("mode", "sync"))
-    translated |= {"topology": mode.topology, "localSteps": mode.local_steps, "compression": mode.compression}
+    translated["mode"] = "sync" if isinstance(mode, Sync) else "async"
+    knobs = {field.name: getattr(mode, field.name) for field in fields(mode)}
+    translated |= {name: knobs[core] for name, core in MODE_NAMES.items() if knobs.get(core) is not None}
     translated["dtype"] = parameters.get("dtype") or "float32"
     return translated | ({"numWorkers": parameters["n_workers"]} if parameters.get("n_workers") else {})
 

@@ -14,7 +14,7 @@ import click
 
 _FILTER = re.compile(
     r"""^\s*(?P<column>'[^']+'|"[^"]+"|[^\s<>=!]+)\s*"""  # a name with spaces wants quotes
-    r"""(?P<op><=|>=|==|!=|<|>|=|\bnot\ in\b|\bin\b)\s*(?P<value>.+?)\s*$"""
+    r"""(?P<op><=|>=|==|!=|<|>|=|\bnot\ in\b|\bin\b)\s*(?P<value>[^\s<>=!].*?)\s*$"""
 )
 
 

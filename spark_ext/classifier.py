@@ -87,8 +87,8 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
         Share of the rows that ``earlyStopping`` holds out.
     nIterNoChange : int, default=1
         Epochs in a row without an improvement after which training stops.
-    mode : {"sync"}, default="sync"
-        How the work is spread over ranks.
+    mode : {"sync", "async"}, default="sync"
+        How the work is spread over ranks: in steps that all take together, or by parameter shards, without waiting.
     topology : {"ring", "tree", "engine"}, default="ring"
         Who adds gradients up: the ranks in a ring or a tree, or Spark in a job a round ("engine"), which needs
         no gang.
@@ -98,6 +98,20 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
         Steps of a rank between two averagings; "epoch" is model averaging.
     compression : {"none", "fp16", "int8", "topk"}, default="none"
         Of what ranks send each other.
+    backupWorkers : int, default=0
+        Ranks that a step need not wait for; it is then taken by parameter shards.
+    staleness : int, optional
+        With ``mode="async"``: pushes that a rank may be ahead of the slowest, 0 for steps together; no bound when it is not set.
+    shards : int, default=1
+        With ``mode="async"``: parameter shards, each a task of its own beside the ranks.
+    correction : {"none", "rate", "delay"}, default="none"
+        With ``mode="async"``: what is done about a stale gradient.
+    compensation : float, default=1.0
+        Strength of ``correction="delay"``.
+    snapshotSeconds : float, default=10.0
+        With ``mode="async"``: between two snapshots of a shard.
+    restarts : int, default=32
+        With ``mode="async"``: deaths of ranks and shards after which the next one ends the fit.
     numWorkers : int, default=0
         Ranks; 0 is all slots of the session.
     threadsPerWorker : int, default=1

@@ -93,8 +93,8 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         Crosses of categorical columns.
     hash_bits : int or dict, default=18
         A categorical column, or a cross, has ``2**hash_bits`` weights.
-    mode : {"sync"} or Sync, default="sync"
-        How the work is spread over ranks.
+    mode : {"sync", "async"}, Sync or Async, default="sync"
+        How the work is spread over ranks: in steps that all take together, or by parameter shards, without waiting.
     n_workers : int, default=1
         Ranks: threads for data in memory, processes for files.
     threads_per_worker : int, default=1

@@ -91,7 +91,7 @@ def _of_rounds(config: Any) -> list[tuple[bool, str]]:
 
 def _of_crews(config: Any) -> list[tuple[bool, str]]:
     """What parameter shards do not do."""
-    rule, mode, crew = config.optimizer, config.mode, by_shards(config.mode)
+    rule, crew = config.optimizer, by_shards(config.mode)
     return [
         (
             rule == "svrg",
@@ -102,10 +102,6 @@ def _of_crews(config: Any) -> list[tuple[bool, str]]:
             bool(config.average),
             "average=True averages the weights of steps in their order, which those of parameter shards (mode=Async(), "
             "backup_workers) have not; use average=False, or mode=Sync()",
-        ),
-        (
-            mode.backup_workers >= config.n_workers > 0 and mode.backup_workers > 0,
-            f"backup_workers={mode.backup_workers} leaves no worker to wait for; give n_workers > backup_workers",
         ),
         (
             rule == "ftrl" and crew is not None and crew.correction == "rate",

@@ -1,7 +1,8 @@
 """How a fit is spread over workers: one small frozen dataclass a mode, with its own knobs only."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -158,3 +159,28 @@ def resolve(mode: "str | Mode") -> Mode:
     if mode in ("columns", "hybrid", "federated"):
         raise ConfigError(f"mode={mode!r} is not available in this version; mode='sync' and mode='async' are")
     raise ConfigError(f"mode must be 'sync', 'async', or a Sync(...) or Async(...) object, not {mode!r}")
+
+
+_KINDS: dict[str, type[Sync] | type[Async]] = {"sync": Sync, "async": Async}
+
+
+def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:
+    """The mode of a name with its knobs, for faces on which these are parameters of their own.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown mode, and for a knob that the mode does not have.
+
+    Examples
+    --------
+    >>> make_mode("async", {"staleness": 4}).staleness
+    4
+    """
+    if name not in _KINDS:
+        return resolve(name)
+    for knob in knobs:
+        owners = [other for other, kind in _KINDS.items() if knob in {field.name for field in fields(kind)}]
+        if name not in owners:
+            raise ConfigError(f"{knob} is not for mode={name!r}; it goes with mode={owners[0] if owners else name!r}")
+    return _KINDS[name](**knobs)

@@ -51,10 +51,18 @@ engine_options = stacked(
     click.option("--cache-bytes", type=ByteSize(), help="Disk that a worker may use for encoded rows, like 20GB."),
 )
 mode_options = stacked(
-    click.option("--mode", type=click.Choice(["sync"]), help="How the work is spread."),
+    click.option("--mode", type=click.Choice(["sync", "async"]), help="How the work is spread."),
     click.option("--topology", type=click.Choice(["ring", "tree", "engine"]), help="Who adds the gradients up."),
     click.option("--local-steps", type=IntegerOr("epoch"), help="Steps between two averagings of the weights."),
     click.option("--compression", type=click.Choice(["none", "fp16", "int8", "topk"]), help="How gradients travel."),
+    click.option("--backup-workers", type=click.IntRange(0), help="Ranks that a step need not wait for."),
+    click.option(
+        "--staleness", type=click.IntRange(0), help="Pushes that a rank may be ahead; without bound if not given."
+    ),
+    click.option("--shards", type=click.IntRange(1), help="Parameter shards, among which the weights are divided."),
+    click.option(
+        "--correction", type=click.Choice(["none", "rate", "delay"]), help="What is done about stale gradients."
+    ),
 )
 model_options = stacked(
     click.option(
@@ -86,7 +94,7 @@ model_options = stacked(
 )
 
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")
-MODE = ("topology", "local_steps", "compression")
+MODE = ("topology", "local_steps", "compression", "backup_workers", "staleness", "shards", "correction")
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
 LIMITS = ("port_range", "interface", "deadline", "memory_limit", "cache_bytes")
 OTHER = ("early_stopping", "random_state", "standardize", *LIMITS)
@@ -124,9 +132,10 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
         held_out = read_parquet(options["validation"] or data, **columns, filters=rows)
         options["early_stopping"] = True
     parameters = given({name: options[name] for name in (*MODEL, *OTHER)} | {"n_workers": options["workers"]})
-    engine, task, mode = options["engine"], options["task"], _mode(options)
+    engine, task = options["engine"], options["task"]
     place = {"workers": options["workers"], "address": _address(options)}
     with in_words_of(_words(engine)):
+        mode = _mode(options)
         check(task, parameters, mode)
         dataset.spec  # noqa: B018  a wrong column is told before a cluster is asked for
         with session(engine, **place), shown("training", options["max_iter"], int(movable())) as report:
@@ -145,7 +154,7 @@ def _save(model: Any, out: str, force: bool, facts: dict[str, Any]) -> None:
 
 def _words(engine: str) -> dict[str, str]:
     """From the names of parameters to the options that they are here."""
-    options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER)}
+    options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER, "mode")}
     options |= {"n_workers": "--workers", "max_iter": "--epochs", "random_state": "--seed", "seed": "--seed"}
     if engine == "spark":
         from spark_ext.params.names import SPARK_NAMES
@@ -156,10 +165,10 @@ def _words(engine: str) -> dict[str, str]:
 
 def _mode(options: dict[str, Any]) -> Any:
     """The mode object, or None when the user said nothing about it."""
-    from dsgd import Sync
+    from dsgd.train.modes import make_mode
 
     knobs = given({name: options[name] for name in MODE})
-    return Sync(**knobs) if knobs or options["mode"] else None
+    return make_mode(options["mode"] or "sync", knobs) if knobs or options["mode"] else None
 
 
 def _address(options: dict[str, Any]) -> str | None:

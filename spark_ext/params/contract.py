@@ -7,6 +7,8 @@ from pyspark.ml.param import Params
 
 from dsgd.errors import ConfigError
 
+from .names import SPARK_NAMES
+
 C = TypeVar("C", bound=type[Params])
 
 _BOUNDS = (
@@ -58,6 +60,8 @@ def unknown(stage: Params, name: str) -> str:
     known = f"{name!r} is not a parameter of {type(stage).__name__}"
     if name in ELSEWHERE:
         return f"{known}, as it is of some of Spark ML's estimators: {ELSEWHERE[name]}"
+    if name in SPARK_NAMES and stage.hasParam(SPARK_NAMES[name]):
+        return f"{known}; its name on Spark is {SPARK_NAMES[name]!r}"
     return f"{known}; they are {sorted(p.name for p in stage.params)}"
 
 

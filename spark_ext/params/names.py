@@ -34,11 +34,23 @@ CORE_NAMES = {
     "deadline": "deadline",
     "seed": "random_state",
 }
+# Those that say how the work is spread: which go together, the core says.
+MODE_NAMES = {
+    "topology": "topology",
+    "localSteps": "local_steps",
+    "compression": "compression",
+    "backupWorkers": "backup_workers",
+    "staleness": "staleness",
+    "shards": "shards",
+    "correction": "correction",
+    "compensation": "compensation",
+    "snapshotSeconds": "snapshot_seconds",
+    "restarts": "restarts",
+}
 # Spark ML's spellings of losses that the core spells otherwise.
 CORE_LOSSES = {"squaredError": "squared_error"}
 # From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
-SPARK_NAMES = {core: name for name, core in CORE_NAMES.items() if core != name} | {
+SPARK_NAMES = {core: name for name, core in (CORE_NAMES | MODE_NAMES).items() if core != name} | {
     "n_workers": "numWorkers",
-    "local_steps": "localSteps",
     "hash_bits": "hashBits",
 }

@@ -6,12 +6,11 @@ from typing import Any
 from pyspark.ml.param import TypeConverters
 from pyspark.ml.param.shared import HasAggregationDepth
 
-from dsgd.errors import ConfigError
-from dsgd.train.modes import Sync
+from dsgd.train.modes import Mode, make_mode
 
 from .converters import integer_or_epoch, text
 from .fit_params import DataParams, ObjectiveParams, OptimizerParams
-from .names import CORE_LOSSES, CORE_NAMES
+from .names import CORE_LOSSES, CORE_NAMES, MODE_NAMES
 from .shared import ColumnParams, ProbabilityParams, make_param
 
 # Losses that have probabilities; the threshold of the others is of the score.
@@ -21,7 +20,11 @@ _PROBABILITIES = ("log_loss", "modified_huber")
 class RunParams(ColumnParams, HasAggregationDepth):
     """How the work is spread, and what a worker may use."""
 
-    mode = make_param("mode", "How the work is spread over ranks: 'sync'.", text)
+    mode = make_param(
+        "mode",
+        "How the work is spread over ranks: 'sync', steps that all take together, or 'async', parameter shards.",
+        text,
+    )
     topology = make_param(
         "topology",
         "Who adds gradients up: the ranks in a 'ring' or a 'tree', or Spark in a job a round ('engine').",
@@ -36,6 +39,36 @@ class RunParams(ColumnParams, HasAggregationDepth):
         integer_or_epoch,
     )
     compression = make_param("compression", "Of what ranks send each other: 'none', 'fp16', 'int8' or 'topk'.", text)
+    backupWorkers = make_param(
+        "backupWorkers",
+        "Ranks that a step need not wait for, >= 0; with any, the step is taken by a parameter shard.",
+        TypeConverters.toInt,
+    )
+    staleness = make_param(
+        "staleness",
+        "With mode='async', pushes that a rank may be ahead of the slowest; 0 is steps together. No bound if it is not set.",
+        TypeConverters.toInt,
+    )
+    shards = make_param(
+        "shards",
+        "With mode='async', parameter shards, each a task beside those of the ranks, >= 1.",
+        TypeConverters.toInt,
+    )
+    correction = make_param(
+        "correction",
+        "With mode='async', what is done about a stale gradient: 'none', 'rate' (divided by its staleness), or 'delay'"
+        " (corrected for what the weights have done since).",
+        text,
+    )
+    compensation = make_param("compensation", "With correction='delay', its strength, > 0.", TypeConverters.toFloat)
+    snapshotSeconds = make_param(
+        "snapshotSeconds", "With mode='async', seconds between two snapshots of a shard, > 0.", TypeConverters.toFloat
+    )
+    restarts = make_param(
+        "restarts",
+        "With mode='async', deaths of ranks and shards after which the next one ends the fit, >= 0.",
+        TypeConverters.toInt,
+    )
     numWorkers = make_param("numWorkers", "Ranks, each a task; 0 is all slots of the session.", TypeConverters.toInt)
     threadsPerWorker = make_param("threadsPerWorker", "Threads that a rank may use, >= 1.", TypeConverters.toInt)
     cacheBytes = make_param(
@@ -76,6 +109,9 @@ class RunParams(ColumnParams, HasAggregationDepth):
         self._setDefault(
             mode="sync", topology="ring", aggregationDepth=2, localSteps=1, compression="none", numWorkers=0
         )
+        self._setDefault(
+            backupWorkers=0, shards=1, correction="none", compensation=1.0, snapshotSeconds=10.0, restarts=32
+        )
         self._setDefault(threadsPerWorker=1, encrypt=True, deadline=60.0, verbose=0)
 
 
@@ -92,13 +128,10 @@ class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
         parameters["loss"] = CORE_LOSSES.get(parameters["loss"], parameters["loss"])
         return parameters | {"penalty": "elasticnet", "mode": self._mode()}
 
-    def _mode(self) -> Sync:
-        if self.getOrDefault("mode") != "sync":
-            raise ConfigError(f"mode={self.getOrDefault('mode')!r} is not available in this version; mode='sync' is")
-        return Sync(
-            topology=self.getOrDefault("topology"),
-            local_steps=self.getOrDefault("localSteps"),
-            compression=self.getOrDefault("compression"),
+    def _mode(self) -> Mode:
+        return make_mode(
+            self.getOrDefault("mode"),
+            {core: self.getOrDefault(name) for name, core in MODE_NAMES.items() if self.isSet(name)},
         )
 
 

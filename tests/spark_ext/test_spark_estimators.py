@@ -131,7 +131,7 @@ def test_what_a_data_frame_cannot_do(people):
     with pytest.raises(ConfigError, match="'nope' is not a parameter"):
         spark_ext.SGDClassifier(nope=1)
     with pytest.raises(ConfigError, match="not available in this version"):
-        spark_ext.SGDClassifier(mode="async").fit(people)
+        spark_ext.SGDClassifier(mode="columns").fit(people)
 
 
 def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):

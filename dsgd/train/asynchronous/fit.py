@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...data.dataset import Dataset, Split
+from ...errors import ConfigError
 from ...transport.keys import FitKeys
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
@@ -31,6 +32,9 @@ def fit_crew(
     """Train with a crew; the parameters are those of :func:`dsgd.train.fit.fit`."""
     mode = by_shards(config.mode)
     assert mode is not None
+    backups, workers = config.mode.backup_workers, config.n_workers
+    if backups >= workers:
+        raise ConfigError(f"backup_workers={backups} of {workers} workers leave none to wait for; use more n_workers")
     tasks = make_tasks(dataset, config, mode, validation, initial, classes, seen)
     data = engine.crew(
         "dsgd.train.asynchronous.member:run_member",
