@@ -25,6 +25,7 @@ from .crew_orders import MemberOrders, Plan
 from .crew_sites import Presence, Site, Sites
 from .gang import LARGE, bounded
 from .shipping import pack
+from .watching import TRAVEL
 
 _log = logging.getLogger(__name__)
 # Seconds: between two looks at the members; for the last reports to arrive after the results.
@@ -131,8 +132,12 @@ class Crew:
 
     def _start(self, present: Mapping[str, int]) -> None:
         """Start the members that are due where their worker is ready."""
-        for rank, since in list(self._starting.items()):
+        for rank in list(self._starting):
             life = self._lives.get(rank)
+            if life is None and not self._computed(rank):
+                self._starting[rank] = time.monotonic()
+                continue
+            since = self._starting[rank]
             if time.monotonic() - since > self._plan.deadline:
                 where = f"the worker {life.site.address} has not begun with it" if life else "no worker had room for it"
                 raise WorkerLost(f"rank {rank} had not started after {self._plan.deadline:g} s: {where}")
@@ -140,6 +145,15 @@ class Crew:
                 site = self._site(rank, present)
                 if site is not None and site.ready():
                     self._begin(rank, site, present)
+
+    def _computed(self, rank: int) -> bool:
+        """Whether what a member's payload holds is there; until then it is not due."""
+        futures = self._packed[rank][1]
+        for future in futures:
+            if future.status in ("error", "cancelled"):
+                error = future.exception(timeout=TRAVEL) if future.status == "error" else future.status
+                raise WorkerLost(f"the data of rank {rank} could not be computed: {error!r}")
+        return all(future.status == "finished" for future in futures)
 
     def _site(self, rank: int, present: Mapping[str, int]) -> Site | None:
         first = self._sites.open.get(self._plan.addresses[rank])

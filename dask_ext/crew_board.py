@@ -27,7 +27,7 @@ class TaskBoard:
     def __init__(self, fit: str, client: distributed.Client):
         self._key = board_key(fit)
         self._client = client
-        self._wanted: distributed.Future = distributed.Future(self._key, client=client)
+        self._wanted = _want(self._key, client)
 
     def post(self, name: str, value: bytes) -> None:
         """Write a value under a name."""
@@ -54,8 +54,13 @@ class TaskBoard:
 def made(fit: str, client: distributed.Client, workers: list[str] | None) -> Iterator[distributed.Future]:
     """Make a board, and let go of it at the end; it is there until the last member has let go of it as well."""
     pinned: dict[str, Any] = {} if workers is None else {"workers": workers, "allow_other_workers": False}
-    board = client.submit(bool, key=board_key(fit), pure=False, **pinned)
+    board = _want(board_key(fit), client, **pinned)
     try:
         yield board
     finally:
         bounded(board.release)
+
+
+def _want(key: str, client: distributed.Client, **pinned: Any) -> distributed.Future:
+    """Submit the task, which for a key that the scheduler knows only says that this client wants it, too."""
+    return client.submit(bool, key=key, pure=False, **pinned)

@@ -3,22 +3,11 @@
 import threading
 from typing import Any
 
-import distributed
-
 from dsgd.train.rank import LOST, Failure, failure_of
 
+from .crew_member import LOST_BY_DASK
 from .crew_sites import Site
 from .watching import TRAVEL
-
-# What Dask raises for a task or an actor that it has lost.
-_LOST = (
-    OSError,
-    RuntimeError,
-    TimeoutError,
-    distributed.TimeoutError,
-    distributed.CancelledError,
-    distributed.KilledWorker,
-)
 
 
 class Life:
@@ -57,7 +46,7 @@ class Life:
     def _fetch(self) -> None:
         try:
             outcome, self.sent = self.future.result(timeout=TRAVEL)
-        except _LOST as error:
+        except LOST_BY_DASK as error:
             where = f"on the worker {self.site.address}"
             outcome = Failure(self.rank, LOST, f"Dask lost rank {self.rank} {where}: {error!r}")
         except Exception as error:  # It ends the crew, and is raised for the user with its traceback.

@@ -28,6 +28,15 @@ from .watching import TRAVEL
 
 # Seconds for a worker's client to reach the scheduler.
 _CONNECT = 60.0
+# What Dask raises for a task, data or an actor that it has lost.
+LOST_BY_DASK = (
+    OSError,
+    RuntimeError,
+    TimeoutError,
+    distributed.TimeoutError,
+    distributed.CancelledError,
+    distributed.KilledWorker,
+)
 _lock = threading.Lock()
 # The members that live in this process, by their crew.
 _here: "collections.defaultdict[str, set[Link]]" = collections.defaultdict(set)
@@ -90,7 +99,7 @@ def run_task(orders: MemberOrders, payload: bytes, found: list[Any]) -> Ended:
         task = here.state.tasks.get(orders.key)
         return task is not None and task.state == "executing"
 
-    return _run(orders, Link(orders, here, wanted), payload, lambda: found)
+    return _run(orders, Link(orders, here, wanted), payload, found)
 
 
 class Host:
@@ -116,7 +125,7 @@ class Host:
                 ended.set_result(outcome)
 
         def body() -> None:
-            outcome = _run(orders, link, payload, lambda: _fetch(keys))
+            outcome = _with_data(orders, link, payload, keys)
             with contextlib.suppress(RuntimeError):  # The loop is closed: the worker has gone meanwhile.
                 loop.call_soon_threadsafe(tell, outcome)
 
@@ -126,19 +135,28 @@ class Host:
         return await ended
 
 
-def _fetch(keys: Sequence[str]) -> list[Any]:
-    client = distributed.get_client(timeout=_CONNECT)
-    return [distributed.Future(key, client=client).result(timeout=TRAVEL) for key in keys]
+def _with_data(orders: MemberOrders, link: Link, payload: bytes, keys: Sequence[str]) -> Ended:
+    """Fetch what the driver has seen computed, and be the member; when it is lost meanwhile, the member is, too."""
+    try:
+        client = distributed.get_client(timeout=_CONNECT)
+        found = [_future(key, client).result(timeout=TRAVEL) for key in keys]
+    except LOST_BY_DASK as error:
+        return Failure(orders.rank, LOST, f"the data of rank {orders.rank} were lost: {error!r}"), 0
+    return _run(orders, link, payload, found)
 
 
-def _run(orders: MemberOrders, link: Link, payload: bytes, fetch: Callable[[], list[Any]]) -> Ended:
-    outcome = ranks.run(orders.rank, "dask_ext.crew_member:live", orders, link, payload, fetch)
+def _future(key: str, client: distributed.Client) -> distributed.Future:
+    return distributed.Future(key, client=client, state="memory")  # type: ignore[arg-type]  # a string, as in Variable.get
+
+
+def _run(orders: MemberOrders, link: Link, payload: bytes, found: list[Any]) -> Ended:
+    outcome = ranks.run(orders.rank, "dask_ext.crew_member:live", orders, link, payload, found)
     if link.leaving():  # It may have ended because of that, and is to live on elsewhere.
         outcome = Failure(orders.rank, LOST, f"the worker of rank {orders.rank} is leaving the cluster")
     return outcome, link.sent
 
 
-def live(orders: MemberOrders, link: Link, payload: bytes, fetch: Callable[[], list[Any]]) -> bytes:
+def live(orders: MemberOrders, link: Link, payload: bytes, found: list[Any]) -> bytes:
     """Do a member's part: all that can go wrong around its function is a failure of its own."""
     here = distributed.get_worker()
     with (
@@ -162,7 +180,7 @@ def live(orders: MemberOrders, link: Link, payload: bytes, fetch: Callable[[], l
             attempt=orders.attempt,
             board=board,
         )
-        return worker.call(orders.function, context, payload, fetch())
+        return worker.call(orders.function, context, payload, found)
 
 
 @contextlib.contextmanager

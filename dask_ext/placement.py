@@ -38,7 +38,7 @@ def place_crew(size: int, servers: int, threads: dict[str, int]) -> tuple[list[s
     """Choose the worker of every member of a crew, the servers first, and the threads of a member there.
 
     Those that are no servers are placed as ranks are. Servers take no thread of a worker's from its tasks: they are spread
-    over the workers, over those without another member first.
+    over the workers, those first that have the smallest part of their threads taken.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def place_crew(size: int, servers: int, threads: dict[str, int]) -> tuple[list[s
     if not threads:
         raise ConfigError("the cluster has no workers; start some, or wait for them (client.wait_for_workers)")
     others, share = place(size - servers, threads) if size > servers else ([], {})
-    hosts = sorted(threads, key=others.count)  # Stable: in the order of the addresses.
+    hosts = sorted(threads, key=lambda address: others.count(address) / threads[address])
     chosen = [hosts[rank % len(hosts)] for rank in range(servers)]
     return chosen + others, {address: share.get(address, threads[address]) for address in sorted({*chosen, *others})}
 

@@ -110,7 +110,7 @@ def report_for_ever(context: RankContext, payload: Any) -> bytes:
     """Report this process's number ten times a second, until the crew is over."""
     limit = time.monotonic() + _WAIT
     while time.monotonic() < limit and not context.fallen():
-        context.report({"process": os.getpid(), "rank": context.rank})
+        context.report({"process": os.getpid(), "rank": context.rank, "attempt": context.attempt})
         time.sleep(0.1)
     return b""
 

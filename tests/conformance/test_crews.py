@@ -201,10 +201,8 @@ class CrewSuite(ABC):
     def test_an_interrupt_ends_the_crew(self, engine):
         if self.no_reports:
             pytest.skip(self.no_reports)
-        processes = set()
 
         def interrupt(record):
-            processes.add(record["process"])
             if record["rank"] == self.members - 1:
                 raise KeyboardInterrupt
 
