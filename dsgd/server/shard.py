@@ -228,21 +228,26 @@ class ParameterShard:
         self.version += 1
 
     def _close(self) -> None:
-        """Take the step of the present round when enough workers have pushed for it; those who have left count no more."""
+        """Take the steps for which enough workers have pushed; those who have left count no more."""
+        while self._policy.together and (pushes := self._complete()):
+            self.weights.apply(self.weights.combined([push.pushed for push in pushes]))
+            for push in pushes:
+                self.staleness[min(max(0, self.version - push.version), MOST_STALE)] += 1
+            self.version += 1
+            self._round += 1
+
+    def _complete(self) -> list[Push]:
+        """The pushes of the present round, taken out, when enough have come; else none."""
         self._catch_up()
         active = [number for number, worker in self._workers.items() if worker.active]
         # A push of a worker that has left counts: its rows are gone from its queue.
         ready = sorted(number for number, push in self._pending.items() if push.clock == self._round)
-        missing = [number for number in active if number not in self._pending]
+        # A worker may be further, because another shard has taken this step without it, or before it joined here.
+        missing = [
+            number for number in active if number not in self._pending and self._workers[number].clock <= self._round
+        ]
         allowed = len(active) - self._policy.needed(len(active)) if active else 0
-        if not self._policy.together or not ready or len(missing) > allowed:
-            return
-        pushes = [self._pending.pop(number) for number in ready]
-        self.weights.apply(self.weights.combined([push.pushed for push in pushes]))
-        for push in pushes:
-            self.staleness[min(max(0, self.version - push.version), MOST_STALE)] += 1
-        self.version += 1
-        self._round += 1
+        return [self._pending.pop(number) for number in ready] if len(missing) <= allowed else []
 
     def _catch_up(self) -> None:
         """Go on from where the workers are, when all are further than this shard: it has been made anew from a snapshot."""
