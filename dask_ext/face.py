@@ -131,10 +131,13 @@ class DaskFace:
         ------
         ConfigError, DataError, NotFittedError
         """
-        return calling.call(lambda: super(DaskFace, self).evaluate(X, y, sample_weight, offset))  # type: ignore[misc]
+        return self._called(lambda: super(DaskFace, self).evaluate(X, y, sample_weight, offset))  # type: ignore[misc]
 
     def _score(self, metric: str, X: Any, y: Any, sample_weight: Any) -> Any:
-        return calling.call(lambda: super(DaskFace, self)._score(metric, X, y, sample_weight))  # type: ignore[misc]
+        return self._called(lambda: super(DaskFace, self)._score(metric, X, y, sample_weight))  # type: ignore[misc]
+
+    def _called(self, work: Any) -> Any:
+        return calling.call(work)
 
     def _measure(self, X: Any, y: Any, sample_weight: Any, offset: Any) -> Metrics:
         if not is_collection(X):

@@ -57,4 +57,4 @@ class SweepCV(LocalSweepCV):
                 f"dask_ext.SweepCV is for the estimators of dask_ext, not for {type(self.estimator).__module__}."
                 f"{type(self.estimator).__name__}; import that from dask_ext, or SweepCV from dsgd"
             )
-        return self.estimator._fitted_by(work, X)
+        return super()._run(work, X)

@@ -5,7 +5,7 @@ it knows other kinds of data, ``_training_data``.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -63,8 +63,21 @@ class LinearSGD(Fitted):
         ConfigError, DataError, WorkerLost
         """
         initial = self._trained() if self.warm_start and hasattr(self, "model_") else None
-        begin = None if coef_init is None and intercept_init is None else (coef_init, intercept_init)
+        begin = None
+        if coef_init is not None or intercept_init is not None:
+            # Going on, what is not given stays that of the model, as in scikit-learn.
+            known = (None, None) if initial is None else (initial.coef, initial.intercept)
+            given = zip((coef_init, intercept_init), known, strict=True)
+            begin = tuple(at if value is None else value for value, at in given)
         return self._train(X, y, sample_weight, offset, validation, initial, self.dtype, begin=begin)
+
+    def _fitted_by(self, work: Callable[[], Any], X: Any) -> Any:
+        """Do the work of a fit; a face whose fits are awaited, or begin again, overrides this."""
+        return work()
+
+    def _called(self, work: Callable[[], Any]) -> Any:
+        """Do what reads data once, a score; a face where that is awaited overrides this."""
+        return work()
 
     def _partial_fit(self, X, y, sample_weight, offset, classes=None):
         self._refuse_in_parts()

@@ -5,34 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from ..display import shown
 from ..fitted import LinearModel
 from ..train.sweep.driver import Swept, sweep
-from ..train.sweep.scores import score_of
-from .parameters import seed_of
+from .parameters import refuse_own, seed_of
+from .sweep_best import Best
 from .sweep_checks import candidates_of, check_cv, configs_of, metrics_of
 from .sweep_results import cv_results
 
 
-def _best_has(name: str) -> Callable[[Any], bool]:
-    """Whether the best estimator has a method, or before a fit the one that is given."""
-
-    def check(search: Any) -> bool:
-        if not search.refit:
-            raise AttributeError(f"this search keeps no estimator to {name} with; use refit=True")
-        getattr(getattr(search, "best_estimator_", search.estimator), name)
-        return True
-
-    return check
-
-
-class SweepCV(MetaEstimatorMixin, BaseEstimator):
+class SweepCV(Best):
     """Search over configurations that are trained together, over one reading of the data.
 
     Every configuration is trained as a fit of its own would train it, and measured on rows that it has not seen. All of them
@@ -54,7 +40,7 @@ class SweepCV(MetaEstimatorMixin, BaseEstimator):
         "neg_root_mean_squared_error", "neg_mean_absolute_error", "neg_mean_poisson_deviance", "neg_mean_gamma_deviance"; or
         "neg_loss", of the loss that is trained. None is the accuracy, or R2. Sample weights count.
     refit : bool or str, default=True
-        Whether to train the best configuration on all rows; by which score, if there are several.
+        Whether to train the best configuration on all rows; by which score, if there are several. False keeps no estimator.
     verbose : int or callable, default=0
         As that of the estimators; it shows the last training, on all rows.
 
@@ -93,14 +79,6 @@ class SweepCV(MetaEstimatorMixin, BaseEstimator):
         self.estimator, self.param_grid, self.cv = estimator, param_grid, cv
         self.scoring, self.refit, self.verbose = scoring, refit, verbose
 
-    def __sklearn_tags__(self):
-        tags, own = super().__sklearn_tags__(), get_tags(self.estimator)
-        tags.estimator_type, tags.classifier_tags, tags.regressor_tags = (
-            own.estimator_type, own.classifier_tags, own.regressor_tags,
-        )  # fmt: skip
-        tags.input_tags, tags.target_tags = own.input_tags, own.target_tags
-        return tags
-
     def fit(self, X, y=None, sample_weight=None, offset=None, validation=None):
         """Train and measure all configurations, and train the best on all rows.
 
@@ -120,24 +98,28 @@ class SweepCV(MetaEstimatorMixin, BaseEstimator):
             Also for parameters that cannot vary within one pass, and for scores that do not exist.
         DataError, WorkerLost
         """
+        refuse_own({"verbose": self.verbose})
         candidates = candidates_of(self.estimator, self.param_grid)
         cv = check_cv(self.cv, validation)
-        seed = seed_of(self.estimator.random_state)
+        seed = seed_of(candidates[0].get("random_state", self.estimator.random_state))
         configs = configs_of(self.estimator, candidates, X, seed)
         metrics = metrics_of(self.scoring, self.refit, self.estimator._task)
 
         def work():
             own = clone(self.estimator).set_params(**candidates[0])
-            swept = _swept(own, configs, cv, metrics[:2], (X, y, sample_weight, offset), validation, self.verbose)
+            asked = metrics[0], metrics[1] if self.refit else None
+            swept = _swept(own, configs, cv, asked, (X, y, sample_weight, offset), validation, self.verbose)
             return self._take(own, candidates, metrics, swept)
 
         return self._run(work, X)
 
     def _run(self, work: Callable[[], Any], X: Any) -> Any:
-        return work()
+        return self.estimator._fitted_by(work, X)
 
     def _take(self, own: Any, candidates: list, metrics: tuple, swept: Swept) -> "SweepCV":
         """Note what was found on this object."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)  # of an earlier fit, which may have been of other data
         names, chosen, self.multimetric_ = metrics
         columns = names if self.multimetric_ else ("score",)
         self.cv_results_ = cv_results(candidates, swept.scores, columns, swept.epochs, swept.seconds[:2])
@@ -146,115 +128,20 @@ class SweepCV(MetaEstimatorMixin, BaseEstimator):
             if hasattr(own, name):
                 setattr(self, name, getattr(own, name))
         _warn(self, candidates, swept)
-        if swept.best is None or swept.model is None:
-            return self
-        self.best_index_, self.best_params_ = swept.best, candidates[swept.best]
-        score = f"mean_test_{chosen}" if self.multimetric_ else "mean_test_score"
-        self.best_score_ = float(self.cv_results_[score][swept.best])
-        own.set_params(**self.estimator.get_params() | self.best_params_)
-        own.model_, own._state = LinearModel.of(swept.model), swept.model.state
-        self.best_estimator_, self._chosen = own, chosen
+        if chosen is not None:
+            self._choose(f"mean_test_{chosen}" if self.multimetric_ else "mean_test_score")
+        if swept.model is not None:
+            own.set_params(**self.estimator.get_params() | self.best_params_)
+            own.model_, own._state = LinearModel.of(swept.model), swept.model.state
+            self.best_estimator_, self._chosen = own, chosen
         return self
 
-    @available_if(_best_has("predict"))
-    def predict(self, X, offset=None):
-        """Return the best estimator's predictions; see its ``predict``.
-
-        Parameters
-        ----------
-        X, offset : as in the estimator's ``predict``
-
-        Returns
-        -------
-        array of shape (n,)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return self._best.predict(X, offset)
-
-    @available_if(_best_has("decision_function"))
-    def decision_function(self, X, offset=None):
-        """Return the best estimator's scores before the inverse link; see its ``decision_function``.
-
-        Parameters
-        ----------
-        X, offset : as in :meth:`predict`
-
-        Returns
-        -------
-        array of shape (n,), or (n, k)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return self._best.decision_function(X, offset)
-
-    @available_if(_best_has("predict_proba"))
-    def predict_proba(self, X, offset=None):
-        """Return the best estimator's probabilities; see its ``predict_proba``.
-
-        Parameters
-        ----------
-        X, offset : as in :meth:`predict`
-
-        Returns
-        -------
-        array of shape (n, classes)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return self._best.predict_proba(X, offset)
-
-    @available_if(_best_has("predict_log_proba"))
-    def predict_log_proba(self, X, offset=None):
-        """Return the logarithms of the best estimator's probabilities.
-
-        Parameters
-        ----------
-        X, offset : as in :meth:`predict`
-
-        Returns
-        -------
-        array of shape (n, classes)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return self._best.predict_log_proba(X, offset)
-
-    @available_if(_best_has("evaluate"))
-    def score(self, X, y=None, sample_weight=None):
-        """Return the score by which the best was chosen, of the best estimator on other rows.
-
-        Parameters
-        ----------
-        X, y, sample_weight : as in :meth:`fit`
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        ConfigError, DataError, NotFittedError
-        """
-        return score_of(self._best.evaluate(X, y, sample_weight), self._chosen)
-
-    @property
-    def classes_(self):
-        """The classes, ascending."""
-        return self._best.classes_
-
-    @property
-    def _best(self) -> Any:
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_
+    def _choose(self, score: str) -> None:
+        """Note which configuration has the best mean of a score: the first of equals, and one with a score before one without."""
+        means = self.cv_results_[score]
+        self.best_index_ = int(np.argmax(np.nan_to_num(means, nan=-np.inf, neginf=-np.inf)))
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+        self.best_score_ = float(means[self.best_index_])
 
 
 def _swept(own: Any, configs: list, cv: Any, metrics: tuple, data: tuple, validation: Any, verbose: Any) -> Swept:
@@ -279,5 +166,12 @@ def _warn(search: Any, candidates: list, swept: Swept) -> None:
             f"{short} of {len(candidates)} configurations had not converged to tol after max_iter epochs; give more epochs, a "
             "larger tol, or tol=None for a fixed number of epochs",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
+        )
+    if not np.isfinite(swept.scores).all():
+        warnings.warn(
+            f"One or more of the test scores are non-finite: {swept.scores.mean(axis=1).tolist()}; a split may lack a class that "
+            "the score needs, or a configuration may have diverged",
+            UserWarning,
+            stacklevel=5,
         )

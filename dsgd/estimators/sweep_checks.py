@@ -27,7 +27,7 @@ def candidates_of(estimator: Any, param_grid: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(estimator, LinearSGD) or estimator._task not in _DEFAULT:
         raise ConfigError(
-            f"SweepCV trains configurations of SGDClassifier or SGDRegressor, not of {type(estimator).__name__}; for other "
+            f"SweepCV trains configurations of dsgd's SGDClassifier or SGDRegressor, not of {_said(estimator)}; for other "
             "estimators there is scikit-learn's GridSearchCV"
         )
     try:
@@ -38,8 +38,24 @@ def candidates_of(estimator: Any, param_grid: Any) -> list[dict[str, Any]]:
         ) from error
     if not found:
         raise ConfigError("param_grid has no configurations")
+    _refuse_unknown(estimator, found)
     _refuse_fixed(found)
     return found
+
+
+def _said(estimator: Any) -> str:
+    if isinstance(estimator, type):
+        return f"the class {estimator.__name__}, which wants brackets: {estimator.__name__}()"
+    return f"{type(estimator).__module__}.{type(estimator).__name__}"
+
+
+def _refuse_unknown(estimator: Any, candidates: list[dict[str, Any]]) -> None:
+    known = estimator.get_params(deep=False)
+    unknown = sorted({name for candidate in candidates for name in candidate} - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{unknown[0]!r} in param_grid is no parameter of {type(estimator).__name__}; its parameters are {sorted(known)}"
+        )
 
 
 def _refuse_fixed(candidates: list[dict[str, Any]]) -> None:
@@ -56,7 +72,7 @@ def configs_of(estimator: Any, candidates: list[dict[str, Any]], X: Any, seed: i
     """Return the configuration of every candidate; checks all their values."""
     configs = []
     for candidate in candidates:
-        own = clone(estimator).set_params(**candidate, random_state=seed)
+        own = clone(estimator).set_params(**candidate | {"random_state": seed})
         config: FitConfig = own._config(dtype_of(own.dtype, X), False)
         if config.early_stopping:
             raise ConfigError(
@@ -77,11 +93,15 @@ def metrics_of(scoring: Any, refit: Any, task: str) -> tuple[tuple[str, ...], st
             f"scoring must be one of {', '.join(SCORERS)}, a list of them, or None; not {scoring!r}. They are sums over rows, "
             "made where the rows are; a function of all predictions is not"
         )
-    if several and not (refit is False or refit in names):
+    if several and not (_is_false(refit) or refit in names):
         raise ConfigError(f"with several scores, refit must be the name of one of them, or False; not {refit!r}")
     if not several and not isinstance(refit, (bool, np.bool_)):
         raise ConfigError(f"refit must be True or False for one score, not {refit!r}")
-    return names, (refit if several else names[0]) if refit is not False else None, several
+    return names, (None if _is_false(refit) else str(refit)) if several else names[0], several
+
+
+def _is_false(refit: Any) -> bool:
+    return isinstance(refit, (bool, np.bool_)) and not refit
 
 
 def _is_names(scoring: Any) -> bool:

@@ -84,6 +84,10 @@ def test_it_is_what_its_estimator_is():
         (SweepCV(SGDClassifier(), {"alpha": [1.0]}, scoring="f1"), "scoring must be"),
         (SweepCV(SGDClassifier(), {"alpha": [1.0]}, scoring=["accuracy", "roc_auc"]), "refit must be"),
         (SweepCV(SGDClassifier(early_stopping=True), {"alpha": [1.0]}), "early_stopping"),
+        (SweepCV(SGDClassifier(), {"C": [1.0, 2.0]}), "'C' in param_grid is no parameter of SGDClassifier"),
+        (SweepCV(SGDClassifier(), {"C": [1.0]}), "'C' in param_grid is no parameter of SGDClassifier"),
+        (SweepCV(SGDClassifier, {"alpha": [1.0]}), r"wants brackets: SGDClassifier\(\)"),
+        (SweepCV(SGDClassifier(), {"alpha": [1.0]}, verbose="yes"), "verbose must be"),
     ],
 )
 def test_mistakes_are_told_before_any_work(search, word):
@@ -94,3 +98,35 @@ def test_mistakes_are_told_before_any_work(search, word):
 def test_validation_rows_and_folds_are_not_both_taken():
     with pytest.raises(ConfigError, match="cv=None"):
         SweepCV(SGDClassifier(), {"alpha": [1.0]}).fit(X, Y, validation=(X, Y))
+
+
+def test_the_seed_may_stand_in_the_grid():
+    grid = {"random_state": [3], "alpha": [1.0, 0.01]}
+    there = SweepCV(SGDClassifier(), grid, cv=3).fit(X, Y)
+    here = SweepCV(SGDClassifier(random_state=3), {"alpha": grid["alpha"]}, cv=3).fit(X, Y)
+    assert there.best_params_["random_state"] == 3
+    np.testing.assert_array_equal(there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"])
+
+
+def test_without_a_refit_the_best_is_named_as_in_scikit_learn():
+    search = SweepCV(SGDClassifier(random_state=0), {"alpha": [100.0, 1e-3]}, scoring="neg_log_loss", refit=False)
+    search.fit(X, Y)
+    assert (search.best_params_, search.best_index_) == ({"alpha": 1e-3}, 1)
+    assert search.best_score_ == search.cv_results_["mean_test_score"][1]
+    assert not hasattr(search, "best_estimator_")
+    search.set_params(scoring=["accuracy", "neg_log_loss"]).fit(X, Y)
+    assert not hasattr(search, "best_params_")  # Of an earlier fit; with several scores there is no best.
+
+
+def test_a_search_forgets_the_columns_of_the_one_before():
+    search = SweepCV(SGDClassifier(random_state=0), {"alpha": [1e-3]}, cv=2).fit(
+        pd.DataFrame(X, columns=list("abcd")), Y
+    )
+    assert search.feature_names_in_.tolist() == list("abcd")
+    assert not hasattr(search.fit(X, Y), "feature_names_in_")
+
+
+def test_a_score_that_a_split_cannot_have_is_told():
+    rare = np.arange(len(X)) == 7
+    with pytest.warns(UserWarning, match="test scores are non-finite"):
+        SweepCV(SGDClassifier(random_state=0), {"alpha": [1e-3]}, cv=3, scoring="roc_auc").fit(X, rare)
