@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.block import make_block
 from ..data.layout import no_crosses
 from ..data.matrices import canonical
 from ..display import shown
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..kernels.plain import PlainStep, shuffle_rows
 from ..kernels.rows import Rows
 from ..kernels.score import plain_frame
@@ -22,14 +20,15 @@ from ..losses import Hinge
 from ..train.one_class import MOST_COLUMNS, solve_one_class
 from ..train.plain_lines import SPARSE_DECAY, Line, rates
 from .inputs import weights_of_rows
-from .one_class_values import refuse_values
+from .one_class_answers import OneClassAnswers
+from .one_class_values import beginning, refuse_values
 from .parameters import generator_of, warn_of_power
 
 _PATIENCE = 5
 _STATE = ("_standard_coef", "_standard_intercept", "_average_coef", "_average_intercept")
 
 
-class SGDOneClassSVM(OutlierMixin, BaseEstimator):
+class SGDOneClassSVM(OneClassAnswers):
     """Linear one-class support vector machine: which rows are unlike most others.
 
     Minimises ``nu / 2 |w|^2 + mean_i max(0, offset - w x_i) - nu offset``. At most a share ``nu`` of the training rows has a
@@ -86,8 +85,6 @@ class SGDOneClassSVM(OutlierMixin, BaseEstimator):
     [-1, 1]
     """
 
-    coef_: Any
-
     def __init__(
         self,
         nu=0.5,
@@ -107,11 +104,6 @@ class SGDOneClassSVM(OutlierMixin, BaseEstimator):
         self.shuffle, self.verbose, self.random_state = shuffle, verbose, random_state
         self.learning_rate, self.eta0, self.power_t = learning_rate, eta0, power_t
         self.warm_start, self.average = warm_start, average
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
     def fit(self, X, y=None, coef_init=None, offset_init=None, sample_weight=None):
         """Fit the model.
@@ -173,105 +165,6 @@ class SGDOneClassSVM(OutlierMixin, BaseEstimator):
         self._steps(X, weight, 1, None)
         return self
 
-    def decision_function(self, X):
-        """Return the signed distance to the boundary, in units of the score: negative for outliers.
-
-        Parameters
-        ----------
-        X : as in :meth:`fit`
-
-        Returns
-        -------
-        ndarray of shape (n,)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return self.score_samples(X) - self.offset_
-
-    def score_samples(self, X):
-        """Return the scores, ``decision_function`` without the offset.
-
-        Parameters
-        ----------
-        X : as in :meth:`fit`
-
-        Returns
-        -------
-        ndarray of shape (n,)
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        check_is_fitted(self, "coef_")
-        X = self._checked(X, reset=False)
-        product = X @ (self.coef_.T if scipy.sparse.issparse(self.coef_) else self.coef_)
-        return (product.toarray() if scipy.sparse.issparse(product) else np.asarray(product)).ravel()
-
-    def predict(self, X):
-        """Return 1 for rows like most others and -1 for outliers.
-
-        Parameters
-        ----------
-        X : as in :meth:`fit`
-
-        Returns
-        -------
-        ndarray of shape (n,), int32
-
-        Raises
-        ------
-        DataError, NotFittedError
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1).astype(np.int32)
-
-    def sparsify(self):
-        """Turn ``coef_`` into a sparse matrix of shape (1, d).
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-        """
-        check_is_fitted(self, "coef_")
-        self.coef_ = scipy.sparse.csr_matrix(self.coef_)
-        return self
-
-    def densify(self):
-        """Turn ``coef_`` into an array again.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-        """
-        check_is_fitted(self, "coef_")
-        if scipy.sparse.issparse(self.coef_):
-            self.coef_ = self.coef_.toarray().ravel()
-        return self
-
-    def _checked(self, X, *, reset: bool):
-        try:
-            return validate_data(
-                self,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                dtype=[np.float64, np.float32],
-                order="C",
-                accept_large_sparse=False,
-            )
-        except ValueError as error:
-            raise DataError(str(error)) from error
-
     def _rows(self, X, sample_weight, *, reset: bool):
         X = self._checked(X, reset=reset)
         return X, weights_of_rows(sample_weight, X.shape[0])
@@ -299,14 +192,7 @@ class SGDOneClassSVM(OutlierMixin, BaseEstimator):
         )
 
     def _begin(self, X, coef_init, offset_init) -> None:
-        columns = X.shape[1]
-        coef = np.zeros(columns) if coef_init is None else np.asarray(coef_init, np.float64).ravel()
-        offset = np.zeros(1) if offset_init is None else np.asarray(offset_init, np.float64).ravel()
-        for name, given, wanted in (("coef_init", coef, columns), ("offset_init", offset, 1)):
-            if given.shape != (wanted,):
-                raise ConfigError(
-                    f"Provided {name} does not match dataset: it has {given.size} numbers, and {wanted} are needed"
-                )
+        coef, offset = beginning(X.shape[1], coef_init, offset_init)
         self.coef_, self.offset_, self.t_ = coef.astype(X.dtype), offset.astype(X.dtype), 1.0
 
     def _step(self, sparse: bool) -> PlainStep:

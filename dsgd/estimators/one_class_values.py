@@ -1,8 +1,9 @@
-"""What each parameter of :class:`dsgd.SGDOneClassSVM` may be: in comes an estimator, out comes at most a ConfigError."""
+"""What :class:`dsgd.SGDOneClassSVM` may be given: in come its parameters, or where to begin; what is wrong is a ConfigError."""
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from ..errors import ConfigError
 from .parameters import refuse_own
@@ -17,6 +18,31 @@ def refuse_values(estimator: Any) -> None:
     for name, holds, wanted in _table(given):
         if not holds:
             raise ConfigError(f"{name} must be {wanted}, not {given[name]!r}")
+
+
+def beginning(columns: int, coef_init: Any, offset_init: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients and the offset that steps begin with, of shapes (d,) and (1,); zeros where None is given.
+
+    Raises
+    ------
+    ConfigError
+        For other shapes, and for what is no number.
+    """
+    return _numbers("coef_init", coef_init, columns), _numbers("offset_init", offset_init, 1)
+
+
+def _numbers(name: str, given: Any, wanted: int) -> np.ndarray:
+    if given is None:
+        return np.zeros(wanted)
+    try:
+        values = np.asarray(given.toarray() if scipy.sparse.issparse(given) else given, np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must hold numbers: {error}") from error
+    if values.shape != (wanted,):
+        raise ConfigError(
+            f"Provided {name} does not match dataset: it has {values.size} numbers, and {wanted} are needed"
+        )
+    return values
 
 
 def _table(given: dict[str, Any]) -> list[tuple[str, bool, str]]:

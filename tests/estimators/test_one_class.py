@@ -6,7 +6,7 @@ import scipy.sparse
 from sklearn.linear_model import SGDOneClassSVM as Theirs
 from sklearn.svm import OneClassSVM
 
-from dsgd import ConfigError, DataError, SGDOneClassSVM
+from dsgd import ConfigError, DataError, SGDOneClassSVM, read_parquet
 
 
 @pytest.fixture(name="X", scope="module")
@@ -99,3 +99,33 @@ def test_wrong_data_and_steps_that_diverge(X):
         SGDOneClassSVM().fit(X, sample_weight=np.ones(3))
     with pytest.raises(DataError, match="overflow occurred at epoch"):
         SGDOneClassSVM(eta0=1e300, nu=1e-3).fit(X * 1e10)
+
+
+def test_rows_of_zeros_have_the_minimum_at_zero():
+    model = SGDOneClassSVM(nu=0.3).fit(np.zeros((10, 3)))
+    assert (model.coef_.tolist(), model.offset_.tolist()) == ([0.0, 0.0, 0.0], [0.0])
+    assert SGDOneClassSVM(nu=0.3, fit_intercept=False).fit(np.zeros((10, 3))).offset_.tolist() == [1.0]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_warm_start_goes_on_from_sparse_coefficients(X):
+    steps = {
+        "eta0": 0.01,
+        "learning_rate": "constant",
+        "max_iter": 2,
+        "tol": None,
+        "warm_start": True,
+        "random_state": 0,
+    }
+    dense = SGDOneClassSVM(**steps).fit(X).fit(X)
+    np.testing.assert_array_equal(SGDOneClassSVM(**steps).fit(X).sparsify().fit(X).coef_, dense.coef_)
+
+
+def test_where_to_begin_must_be_numbers(X):
+    with pytest.raises(ConfigError, match="coef_init must hold numbers"):
+        SGDOneClassSVM().fit(X, coef_init=["a", "b", "c", "d"])
+
+
+def test_files_are_not_taken(tmp_path):
+    with pytest.raises(DataError, match="takes a matrix or a frame of numbers in memory"):
+        SGDOneClassSVM().fit(read_parquet(tmp_path))
