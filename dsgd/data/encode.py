@@ -76,9 +76,9 @@ class Encoder:
     def _column(self, batch: pa.RecordBatch, name: str, where: Where) -> pa.Array:
         places = batch.schema.get_all_field_indices(name)
         if len(places) != 1:
+            found = "has no column" if not places else f"has {len(places)} columns"
             raise DataError(
-                f"one column {name!r} was expected and {where.path or 'the data'} has {len(places)}; "
-                f"the columns are {batch.schema.names}"
+                f"{where.path or 'the data'} {found} {name!r}, and the model needs one; the columns are {batch.schema.names}"
             )
         return batch.column(places[0])
 

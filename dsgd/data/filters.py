@@ -49,7 +49,8 @@ class RowFilter:
         try:
             empty.filter(expression)
         except pa.ArrowException as error:
-            raise DataError(f"the filter {expression} does not fit the columns {schema.names}: {error}") from error
+            reason = str(error).split(" in ", 1)[0]  # Arrow goes on with the schema, a line a column.
+            raise DataError(f"the filter {expression} does not fit the columns {schema.names}: {reason}") from error
         return cls(expression, tuple(name for name in schema.names if _fails_without(empty, name, expression)))
 
     def apply(self, batch: pa.RecordBatch, where: Where) -> tuple[pa.RecordBatch, Where]:

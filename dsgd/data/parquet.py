@@ -104,7 +104,9 @@ class ParquetDataset(Dataset):
         self._spec: FeatureSpec | None = None
 
     def __repr__(self):
-        return f"ParquetDataset({self.path!r}, {self.roles})"
+        named = {"label": self.roles.label, "weight": self.roles.weight, "offset": self.roles.offset}
+        said = [repr(self.path), *(f"{role}={name!r}" for role, name in named.items() if name is not None)]
+        return f"read_parquet({', '.join(said)}{'' if self.filter is None else f', filters={self.filter}'})"
 
     @property
     def spec(self) -> FeatureSpec:

@@ -42,7 +42,7 @@ def open_parquet(
 def unreadable(path: str, error: Exception, row_group: int | None = None) -> DataError:
     """The error for a file that Arrow could not read."""
     place = "" if row_group is None else f" (row group {row_group})"
-    reason = " ".join(str(error).split())  # Arrow's may be of several lines.
+    reason = " ".join(str(error).split()).rstrip(".")  # Arrow's may be of several lines.
     return DataError(
         f"{path}{place} cannot be read as Parquet: {reason}; it may be another kind of file, or cut short: write it again"
     )

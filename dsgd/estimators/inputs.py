@@ -4,6 +4,8 @@ Matrices go through scikit-learn's own validation (shape, dtype, number of featu
 feature spec; whatever is wrong with them is a DataError in either case.
 """
 
+import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -31,9 +33,12 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> Any:
 
     An array of float32 or float64 is returned as it is, without a copy, and is not searched for NaN: the encoder does that.
     """
-    if isinstance(X, str):
-        raise ConfigError(f"X is the string {X!r}; for files, give dsgd.read_parquet({X!r}, label=...)")
+    if isinstance(X, (str, os.PathLike)):
+        raise ConfigError(f"X is a path, {str(X)!r}; for files, give dsgd.read_parquet({str(X)!r}, label=...)")
+    _refuse_lazy(X)
     if not is_matrix(X):
+        if not reset:
+            _warn_of_names(estimator, X)
         return X
     try:
         return validate_data(
@@ -49,6 +54,27 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> Any:
         raise
     except ValueError as error:
         raise DataError(str(error)) from error
+
+
+def _refuse_lazy(X: Any) -> None:
+    """Raise ConfigError for what Dask has yet to compute, arrays apart, which numpy takes as they are."""
+    if hasattr(X, "__dask_graph__") and (hasattr(X, "columns") or not hasattr(X, "__array__")):
+        raise ConfigError(
+            f"X is a {type(X).__name__} of Dask's, and data in memory was expected: give X.compute(). The estimators of dask_ext "
+            "take Dask DataFrames, Dask Arrays and lists of delayed partitions as they are"
+        )
+
+
+def _warn_of_names(estimator: Any, X: Any) -> None:
+    """Say, as scikit-learn does, that the names of a frame's columns were not compared with those of the training rows."""
+    fitted, named = (hasattr(estimator, name) for name in ("n_features_in_", "feature_names_in_"))
+    if fitted and not named and not isinstance(X, Dataset):
+        warnings.warn(
+            f"X has feature names, but {type(estimator).__name__} was fitted without feature names: columns are taken in their "
+            "order",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def flat(y: Any) -> Any:

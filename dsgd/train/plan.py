@@ -173,7 +173,9 @@ def _class_weight(config: FitConfig, classes, statistics: Statistics) -> tuple[f
         factors = np.array([float(config.class_weight.get(value, 1.0)) for value in classes.tolist()])
         unknown = set(config.class_weight) - set(classes.tolist())
         if unknown:
-            raise ConfigError(f"class_weight names {sorted(unknown, key=str)[0]!r}, which is none of the classes")
+            raise ConfigError(
+                f"class_weight names {sorted(unknown, key=str)[0]!r}, which is none of the classes {classes.tolist()[:10]}"
+            )
     weight = float(totals @ factors)
     if weight <= 0:
         raise ConfigError("class_weight leaves no weight on any row")

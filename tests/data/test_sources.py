@@ -160,7 +160,7 @@ def test_what_does_not_fit_together(attempt, error, message):
 
 def test_a_column_that_is_missing_at_prediction():
     spec = as_dataset(pa.table({"a": [1.0], "b": ["x"]})).spec
-    with pytest.raises(DataError, match=r"one column 'b' was expected and the data has 0; the columns are \['a'\]"):
+    with pytest.raises(DataError, match=r"the data has no column 'b', .*; the columns are \['a'\]"):
         block_of(as_dataset(pa.table({"a": [1.0]}), spec=spec))
 
 

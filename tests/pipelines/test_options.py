@@ -31,6 +31,8 @@ def test_filters(text, value):
     [
         (RowFilter(), "month", "month < 11"),
         (RowFilter(), "carrier in UA", "expects a list"),
+        (RowFilter(), "month <> 3", "expected a column, one of < <="),
+        (RowFilter(), "month >< 3", "expected a column, one of < <="),
         (ColumnList(), "a,,b", "separated by commas"),
         (Cross(), "carrier", "separated by colons"),
         (IntegerOr("epoch"), "0", "an integer >= 1 or 'epoch'"),
