@@ -13,6 +13,7 @@ import dask
 import distributed
 import numpy as np
 
+from dsgd.data.matrices import COLUMN
 from dsgd.data.resolve import Options, Roles
 from dsgd.data.sources import NO_NAMES, refuse_options
 from dsgd.errors import DataError, WorkerLost
@@ -85,9 +86,33 @@ def _agreed(described: Sequence[pieces.Described]) -> tuple[Roles, Any]:
                 f"partition {number} has {_said(other.roles)} and partition {first} has {_said(found.roles)}; all partitions "
                 "need the same"
             )
+        refuse_other_columns(number, other.spec, first, found.spec)
     if "label" not in found.roles:
         raise DataError("the partitions have no labels; give y, or make each partition a tuple (X, y)")
     return Roles(**found.roles), found.spec
+
+
+def refuse_other_columns(number: int, other: Any, first: int, spec: Any) -> None:
+    """Raise DataError when one partition has a column that another has not: it would be left out, or missed by a rank.
+
+    Parameters
+    ----------
+    number, first : int
+        Of the partitions.
+    other, spec : FeatureSpec
+        What was found in them.
+    """
+    if spec.columns == other.columns == (COLUMN,) and spec.layout.size != other.layout.size:
+        raise DataError(
+            f"partition {number} has {other.layout.size} columns and partition {first} has {spec.layout.size}; all partitions "
+            "need the same"
+        )
+    for at, own, elsewhere, its in ((number, other, first, spec), (first, spec, number, other)):
+        lacking = [name for name in its.columns if name not in own.columns]
+        if lacking:
+            raise DataError(
+                f"partition {at} has no column {lacking[0]!r}, which partition {elsewhere} has; all partitions need the same"
+            )
 
 
 def _said(roles: dict[str, str]) -> str:

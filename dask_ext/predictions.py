@@ -7,6 +7,7 @@ import dask
 import numpy as np
 import pandas as pd
 
+from dsgd.data.matrices import COLUMN
 from dsgd.errors import ConfigError, DataError
 from dsgd.fitted import LinearModel
 
@@ -37,6 +38,7 @@ def predict(model: LinearModel, method: str, X: Any, offset: Any, who: str = "mo
     if is_series(X):
         raise DataError("X is a Dask Series; a frame was expected: X.to_frame()")
     if is_frame(X):
+        _check_columns(model, [str(name) for name in X.columns], offset)
         meta = _labelled(model, method, _empty(model, method), X._meta.index)
         return X.map_partitions(_frame_part, shipped, method, offset, meta=meta, token=name)
     if is_parts(X):
@@ -47,9 +49,29 @@ def predict(model: LinearModel, method: str, X: Any, offset: Any, who: str = "mo
     return _of_array(model, shipped, method, X, name)
 
 
+def _check_columns(model: LinearModel, names: list[str], offset: Any) -> None:
+    """Raise DataError for what a frame lacks: here, rather than when its first partition is computed."""
+    by_name = model.spec.columns != (COLUMN,) or COLUMN in names
+    lacking = [
+        name
+        for name in (*(model.spec.columns if by_name else ()), offset)
+        if isinstance(name, str) and name not in names
+    ]
+    if lacking:
+        raise DataError(f"X has no column {lacking[0]!r}, and the model needs one; its columns are {names}")
+    if not by_name:
+        _check_width(model, len([name for name in names if name != offset]))
+
+
+def _check_width(model: LinearModel, columns: Any) -> None:
+    if columns == columns and columns != model.spec.layout.size and model.spec.columns == (COLUMN,):
+        raise DataError(f"X has {columns} features, and the model was fitted on {model.spec.layout.size}")
+
+
 def _of_array(model: LinearModel, shipped: Any, method: str, X: Any, name: str) -> Any:
     if X.ndim != 2:
         raise DataError(f"a matrix of shape (n, d) was expected, not an array of {X.ndim} dimensions")
+    _check_width(model, X.shape[1])
     empty = _empty(model, method)
     X = X.rechunk({1: -1})
     one = empty.ndim == 1
