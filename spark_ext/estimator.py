@@ -108,6 +108,11 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         >>> customers = read_parquet("customers", label="bought", missing="mean")  # doctest: +SKIP
         >>> model = spark_ext.SGDClassifier(topology="engine").fitParquet(customers)  # doctest: +SKIP
         """
+        for given in (dataset,) if validation is None else (dataset, validation):
+            if not isinstance(given, Dataset):
+                raise ConfigError(
+                    f"fitParquet takes dsgd.read_parquet(path, label=...), not {given!r}; a DataFrame is for fit"
+                )
         self._refuse_what_a_dataset_says()
         with in_words_of(SPARK_NAMES):
             config = self._configuration()

@@ -9,7 +9,7 @@ from pyspark.ml.util import MLReader, MLWriter
 from pyspark.sql import SparkSession
 
 from dsgd.data.resolve import Roles
-from dsgd.errors import CheckpointError
+from dsgd.errors import CheckpointError, ConfigError
 from dsgd.fitted import load
 from dsgd.fitted.files import read_beside, save
 
@@ -36,7 +36,10 @@ class ModelWriter(MLWriter):
         session = self._sparkSession or SparkSession.getActiveSession()
         with written(session, path, self.shouldOverwrite) as place:
             beside = {_METADATA: _metadata(self._instance)}
-            save(self._instance.core, place, overwrite=self.shouldOverwrite, beside=beside)
+            try:
+                save(self._instance.core, place, overwrite=self.shouldOverwrite, beside=beside)
+            except ConfigError as error:  # Spark's users ask for it by another call.
+                raise ConfigError(str(error).replace("overwrite=True", "write().overwrite()")) from error
 
 
 def _metadata(instance: Any) -> bytes:

@@ -183,3 +183,24 @@ def test_rows_that_cannot_be_measured_are_told_in_our_words(people):
 
 def test_an_empty_name_is_no_column(people):
     assert spark_ext.SGDClassifier(maxIter=1, weightCol="", offsetCol="").fit(people).numFeatures
+
+
+def test_names_of_the_other_packages_are_translated():
+    for name, here in {"alpha": "regParam", "max_iter": "maxIter", "random_state": "seed"}.items():
+        with pytest.raises(
+            ConfigError, match=f"'{name}' is not a parameter of SGDClassifier; its name on Spark is '{here}'"
+        ):
+            spark_ext.SGDClassifier(**{name: 1})
+
+
+@pytest.mark.parametrize("given", ["trips.parquet", [1, 2]])
+def test_files_are_given_as_a_dataset(spark, given):
+    with pytest.raises(ConfigError, match=r"fitParquet takes dsgd.read_parquet\(path, label=...\)"):
+        spark_ext.SGDClassifier().fitParquet(given)
+
+
+def test_a_model_that_is_there_is_replaced_by_sparks_own_call(spark, tmp_path):
+    model = fit(spark.createDataFrame(GOOD["plain"], PLAIN), featuresCol=["a"])
+    model.save(str(tmp_path / "model"))
+    with pytest.raises(ConfigError, match=r"save with write\(\)\.overwrite\(\)"):
+        model.save(str(tmp_path / "model"))
