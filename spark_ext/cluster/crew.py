@@ -5,21 +5,19 @@ have a slot, so that a crew that does not fit does nothing. When the lead has re
 others hear it from the desk, and are stopped if they do not return.
 """
 
-import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dsgd.errors import ConfigError, DSGDError, WorkerLost
 from dsgd.train import crew
 from dsgd.train.again import COME_BACK, RankLost
 from dsgd.train.rank import LOST, Failure
 
-from . import cells, member, slots, worker
+from . import cells, slots, worker
 from .desk import Desk
+from .jobs import Member
 from .kinds import Classic
 from .messages import translate
 from .presence import Presence, Start
@@ -31,74 +29,8 @@ _LOOK, _LOOK_AROUND = 0.1, 1.0
 # Seconds: before a second task of a job is judged, as Spark's records lag behind; without a sign of life, after which a member
 # gives way to its twin; for stopped jobs, and then for their tasks, to end.
 _JUDGE, _SILENT, _STOP, _GO = 0.5, 20.0, 30.0, 10.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """A job of one task: a function over one partition of an RDD."""
-
-    context: Any
-    rdd: Any
-    partition: int
-    function: Callable[..., Any]
-
-    def collect(self) -> list[Any]:
-        """Run it."""
-        return self.context.runJob(self.rdd, self.function, [self.partition])
-
-
-@dataclass
-class Member:
-    """A member of the crew.
-
-    Attributes
-    ----------
-    title : str
-    orders : Orders
-    rdd : pyspark.RDD
-        Under its task; a member that is fed takes the partition of its share.
-    cells : pyspark.RDD or None
-        Under its task when its share is not where it runs.
-    job : Submitted or None
-    jobs : int
-    ended : bool
-    idle : float
-        Since when it is neither in nor seen to run.
-    """
-
-    title: str
-    orders: member.Orders
-    rdd: Any
-    cells: Any = None
-    job: Submitted | None = None
-    jobs: int = 0
-    ended: bool = False
-    idle: float = field(default_factory=time.monotonic)
-
-    @property
-    def rank(self) -> int:
-        """Its number."""
-        return self.orders.rank
-
-    @property
-    def running(self) -> bool:
-        """Whether it has a job."""
-        return self.job is not None and not self.job.ended()
-
-    def submit(self, session: Classic, then: Callable[[], None]) -> None:
-        """Start its next job."""
-        self.jobs += 1
-        orders = replace(self.orders, job=self.jobs)
-        share = orders.share
-        rdd, partition = (self.cells if share and share.brought else self.rdd), share.number if share else 0
-        task = Task(session.spark.sparkContext, rdd, partition, functools.partial(member.run, orders))
-        title = self.title if self.jobs == 1 else f"{self.title}, job {self.jobs}"
-        self.job, self.idle = Submitted(session, task, title, then), time.monotonic()
-
-    def bring(self) -> None:
-        """Have its next job bring its share."""
-        assert self.orders.share is not None
-        self.orders = replace(self.orders, share=replace(self.orders.share, brought=True))
+# Seconds for the members that are fed to find a slot, before the others look for theirs.
+_PLACING = 10.0
 
 
 class Crew:
@@ -130,17 +62,16 @@ class Crew:
 
     def run(self, deadline: float, on_report: Callable[[dict], None]) -> bytes:
         """Return the lead's bytes; whatever the end is, no job is left."""
-        grace, limit = 0.0, time.monotonic() + deadline
+        grace, began = 0.0, time.monotonic()
         try:
-            for one in self._members:
-                self._submit(one)
             while not self._roll.over:
+                self._submit_first(began)
                 self._stir.wait(_LOOK)
                 self._stir.clear()
                 self._deliver(on_report)
                 self._take_ends()
                 self._let_in()
-                self._look(limit, deadline)
+                self._look(began, deadline)
                 self._roll.check()
             grace = crew.LEAVE
         except Exception:
@@ -151,6 +82,15 @@ class Crew:
         self._deliver(on_report)
         assert self._roll.result is not None
         return self._roll.result
+
+    def _submit_first(self, began: float) -> None:
+        """Submit all members' first jobs; those that are fed before the others, to find a slot where their rows are."""
+        fed = [one for one in self._members if one.orders.share is not None]
+        asked = {start.member for start in self._presence.waiting()}
+        placed = all(one.rank in asked for one in fed) or time.monotonic() - began > _PLACING
+        for one in self._members if placed else fed:
+            if one.job is None:
+                self._submit(one)
 
     def _submit(self, one: Member) -> None:
         self._presence.expect(one.rank, one.jobs + 1)
@@ -163,16 +103,26 @@ class Crew:
     def _take_ends(self) -> None:
         """Look at the jobs that have ended, until the lead's is among them."""
         for one in self._members:
-            if not self._roll.over and not one.ended and not one.running:
+            if one.job is not None and not (self._roll.over or one.ended or one.running):
                 outcome = self._outcome(one)
                 if isinstance(outcome, Failure) and outcome.kind == worker.MISSING:
-                    _log.info("%s: its share of the rows is not where it runs; it is brought there", one.title)
-                    one.bring()
-                    self._submit(one)
+                    self._bring(one)
                 elif self._roll.ended(one.rank, self._roll.attempts[one.rank], outcome):
                     self._submit(one)
                 else:
                     one.ended = True
+
+    def _bring(self, one: Member) -> None:
+        """Have a member's share brought to where it runs next."""
+        _log.info("%s: its share of the rows is not where it runs; it is brought there", one.title)
+        if self._presence.current(one.rank) is not None:  # This was not the job's first start.
+            self._died_inside(one)
+        one.bring()
+        self._submit(one)
+
+    def _died_inside(self, one: Member) -> None:
+        """Count a death that Spark has made up for by itself, by running the task again."""
+        self._roll.ended(one.rank, self._roll.attempts[one.rank], self._death(one, "Spark runs its task again"))
 
     def _outcome(self, one: Member) -> bytes | Failure:
         """What a member's job has come to; its death, if Spark has lost it."""
@@ -203,8 +153,8 @@ class Crew:
             host = "127.0.0.1" if slots.fixed(self._session) else self._session.host(start.stage, start.task)
             if host is None:
                 continue
-            if there is not None:  # Spark itself runs a task again.
-                self._roll.ended(one.rank, self._roll.attempts[one.rank], self._death(one, "Spark runs its task again"))
+            if there is not None:
+                self._died_inside(one)
             self._presence.admit(start, self._roll.attempts[one.rank], host)
 
     def _lives(self, one: Member, there: Start, start: Start) -> bool:
@@ -218,13 +168,13 @@ class Crew:
         assert one.job is not None
         return now - there.heard < _SILENT and self._session.running(one.job.tag) > 1
 
-    def _look(self, limit: float, deadline: float) -> None:
+    def _look(self, began: float, deadline: float) -> None:
         """Look once in a while whether all members have a slot, at first and later."""
         now = time.monotonic()
         if now - self._looked < _LOOK_AROUND:
             return
         self._looked = now
-        if not self._begun and now > limit:
+        if not self._begun and now > began + deadline:
             raise self._too_few(deadline)
         for one in self._members if self._begun else []:
             there = self._presence.current(one.rank)

@@ -9,14 +9,15 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from dsgd.data.dataset import require_rows
 from dsgd.errors import ConfigError, DSGDError
 from dsgd.train import crew as crews
 from dsgd.train import rank as ranks
 from dsgd.train import tree
 from dsgd.train.rank import Failure
 
-from . import allocation, cells, feed, slots, worker
+from . import allocation, cells, slots, worker
+from .feed import Feed
+from .gang import gang, of_rows
 from .kinds import Classic, wrap
 from .leaves import Leaves, tasks
 from .listening import Listening
@@ -90,7 +91,7 @@ class SparkEngine:
         self._name = uuid.uuid4().hex
         self._leaves = Leaves(self._session)
         self._rounds = 0
-        self.feed: feed.Feed | None = None
+        self.feed: Feed | None = None
         self.epoch = 0
 
     @property
@@ -142,27 +143,18 @@ class SparkEngine:
     def _gang(
         self, function: str, payloads: Sequence[Any], deadline: float, on_report: Callable[[dict], None]
     ) -> list[bytes]:
-        fit, size = uuid.uuid4().hex, len(payloads)
+        fit = uuid.uuid4().hex
         with post(self._session, self._listening, on_report) as letters:
-            more = {"deadline": deadline, "mailbox": letters.mailbox}
-            beside = None if self.feed is not None else tasks(self._session, size)
-            orders, frame = order(self._session, fit, function, payloads, beside, **more)
-            body, together = functools.partial(worker.run_rank, orders), size
-            if self.feed is not None:
-                body, frame = (
-                    functools.partial(feed.run_rank, orders, self.feed.name),
-                    self.feed.frame.repartition(size),
-                )
-                together = 0  # The user's own stages come first, and may take any time.
-            gang = frame.mapInArrow(body, cells.SPARK, barrier=True)
-            job = Job(f"{self.title}, {size} ranks", together, deadline, letters.deliver)
+            frame, job = gang(
+                self._session, self.title, fit, function, payloads, deadline, letters=letters, fed=self.feed
+            )
             try:
-                outcomes = cells.decode(self._collect(gang, job))
+                outcomes = cells.decode(self._collect(frame, job))
             except BaseException:
                 # A rank that was killed has not tidied up.
                 self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
                 raise
-            return ranks.results(letters.last(_of_rows(outcomes)))
+            return ranks.results(letters.last(of_rows(outcomes)))
 
     def crew(
         self,
@@ -218,7 +210,7 @@ class SparkEngine:
         for groups in shape[:-1]:
             met = level.repartition(len(groups), "group")
             level = met.mapInArrow(functools.partial(worker.run_fold, combine, fan), cells.SPARK)
-        outcomes = _of_rows(cells.decode(self._collect(level, Job(self._round_title(payloads)))))
+        outcomes = of_rows(cells.decode(self._collect(level, Job(self._round_title(payloads)))))
         return ranks.fold(combine, list(outcomes.values()))
 
     def _round_title(self, payloads: Sequence[Any]) -> str:
@@ -259,9 +251,3 @@ class SparkEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _of_rows(outcomes: dict[tuple[int, int], bytes | Failure]) -> dict[tuple[int, int], bytes | Failure]:
-    """The outcomes; DataError when there are none, because Spark runs no tasks over a DataFrame that it knows to be empty."""
-    require_rows(len(outcomes), "the DataFrame")
-    return outcomes

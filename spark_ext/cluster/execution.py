@@ -1,7 +1,7 @@
 """A fit on a session's executors: from a configuration and a way to the rows to the trained weights.
 
-Here is decided what Spark's settings decide: whether a gang can start, how many ranks there are and how many threads each has,
-what Spark's interface and the driver's log say of it, and what becomes of a gang that loses a rank.
+Here is decided what Spark's settings decide: whether a gang can start, how many ranks there are beside parameter shards and how
+many threads each has, what Spark's interface and the driver's log say of it, and what becomes of a gang that loses a rank.
 """
 
 import logging
@@ -15,11 +15,13 @@ from dsgd.data.dataset import Dataset
 from dsgd.train.again import again
 from dsgd.train.config import FitConfig, TrainedLinear
 from dsgd.train.fit import fit
+from dsgd.train.modes import Async, by_shards
 
 from . import allocation, progress, slots
 from .engine import SparkEngine
 from .feed import Feed
 from .listening import Listening
+from .muster import require_classic
 
 _log = logging.getLogger(__name__)
 # From a number of ranks: rows to train on, rows to validate on, and the DataFrame that they are fed from, if they are.
@@ -36,7 +38,7 @@ class Run:
     name : str
         What it is called: the estimator's uid.
     workers : int
-        Ranks, or shares; 0 for all slots.
+        Ranks, or shares; 0 for all slots, less those of parameter shards.
     threads : int or None
         Threads of a rank; None for ``spark.task.cpus``.
     depth : int
@@ -86,7 +88,7 @@ def train(session: SparkSession | None, config: FitConfig, rows: Rows, run: Run,
             on_report = _noting(engine, report) if rounds else report
             return fit(train, config, engine, validation=validation, on_report=on_report, **start)
 
-        if rounds:  # Spark itself runs again what it loses.
+        if rounds or by_shards(config.mode):  # What is lost is run again one by one.
             return attempt()
         return again(attempt, run.name, lambda: engine.session.slots() >= config.n_workers, log=_log)
 
@@ -95,6 +97,9 @@ def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
     """The configuration with what Spark's settings say of it."""
     session = engine.session
     threads = slots.task_cpus(session) if run.threads is None else run.threads
+    shards = by_shards(config.mode)
+    if shards is not None:
+        return replace(config, n_workers=_beside(shards, engine, run), threads_per_worker=threads)
     if allocation.forbids_gangs(session):
         if config.mode.topology != "engine":
             config = allocation.without_gang(config)
@@ -105,6 +110,15 @@ def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
         if config.mode.topology != "engine":
             slots.require(session, ranks)  # before any job, the look at the columns' rows too
     return replace(config, n_workers=ranks, threads_per_worker=threads)
+
+
+def _beside(mode: Async, engine: SparkEngine, run: Run) -> int:
+    """Workers beside the parameter shards, which take a slot each."""
+    session = require_classic(engine.session)
+    room = allocation.shares(session) if allocation.forbids_gangs(session) else engine.slots()
+    workers = run.workers or max(1, room - mode.shards)
+    allocation.require_crew(session, mode.shards, workers)
+    return workers
 
 
 def _tell_once(application: str, config: FitConfig) -> None:
@@ -120,6 +134,10 @@ def _tell_once(application: str, config: FitConfig) -> None:
 
 def _mode(config: FitConfig) -> str:
     mode = config.mode
+    if isinstance(mode, Async):
+        return f"mode async, staleness {mode.staleness}"
+    if mode.backup_workers:
+        return f"mode sync, {mode.backup_workers} backup workers"
     steps = "" if mode.local_steps == 1 else f", localSteps={mode.local_steps}"
     return f"mode sync, topology {mode.topology}{steps}"
 

@@ -16,8 +16,9 @@ from dsgd.errors import ConfigError
 from dsgd.train import crew, versions
 
 from . import member
-from .crew import Crew, Member
+from .crew import Crew
 from .desk import Desk
+from .jobs import Member
 from .kept import Kept
 from .kinds import Classic
 from .listening import Listening
