@@ -18,11 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .claims import STOP, claim, try_lock, unlock
-from .compiling import compiled, helper
-from .online import online_pass
+from .compiling import compiled, helper, inlined
+from .online import fetch_ahead, online_pass
 from .protocols import rule_settle, schedule_rate
 from .rows import Rows, codes_of
 from .steps import local_steps
+
+# Steps by which the penalty of a hot weight may be behind when it is used.
+SLACK = 1 << 10
 
 
 class State(NamedTuple):
@@ -67,7 +70,7 @@ class Moves(NamedTuple):
     place : ndarray of shape (d,), uint16, or (0,)
         Instead, for each weight its slot, counted from 1; 0 for those that are shared.
     shift : int32
-        How much further on the shared weights are.
+        How much further on the shared weights are; 0 when nothing moves.
     """
 
     low: Any
@@ -96,6 +99,11 @@ class Room(NamedTuple):
 def move_codes(moves, codes, moved):
     """Write to ``moved`` where a thread finds the weights of ``codes``, of shape (n, c)."""
     low, length, slot, place, shift = moves.low, moves.length, moves.slot, moves.place, moves.shift
+    if shift == 0:
+        for i in range(codes.shape[0]):
+            for q in range(codes.shape[1]):
+                moved[i, q] = codes[i, q]
+        return
     if place.size:
         for i in range(codes.shape[0]):
             for q in range(codes.shape[1]):
@@ -124,29 +132,46 @@ def move_entries(moves, rows, start, stop, room):
 
 
 @helper
-def merge_stretch(own, together, seen, at, begin, count, share):
-    """Merge ``count`` numbers, from ``begin`` on where threads meet, from ``at`` on in the thread's own vector."""
-    if share == 1:
-        for i in range(count):
-            new = together[begin + i] + (own[at + i] - seen[begin + i])
-            together[begin + i] = new
-            own[at + i] = new
-            seen[begin + i] = new
-        return
-    for i in range(count):
-        new = together[begin + i] + share * (own[at + i] - together[begin + i])
-        together[begin + i] = new
-        own[at + i] = new
-        seen[begin + i] = new
+def agreement(own, together, seen, hot):
+    """How far the thread's changes go the way of the others': part of its own, and of theirs, from 0 (across) to 1 (alike)."""
+    mine, theirs, both = 0.0, 0.0, 0.0
+    for i in range(together.size):
+        j = i if i < hot else own.size - together.size + i
+        mine_i = np.float64(own[j] - seen[i])
+        theirs_i = np.float64(together[i] - seen[i])
+        mine += mine_i * mine_i
+        theirs += theirs_i * theirs_i
+        both += mine_i * theirs_i
+    if both <= 0:
+        return 0.0, 0.0
+    return min(both / mine, 1.0), min(both / theirs, 1.0)
 
 
 @helper
-def merge_array(own, together, seen, hot, share):
-    """Merge the hot numbers of one array, and the intercepts."""
+def add_changes(own, together, seen, hot, mine, theirs):
+    """Make the merged numbers what was seen, ``mine`` times the thread's changes, and ``theirs`` times the others'."""
+    kind = own.dtype.type
+    for i in range(together.size):
+        j = i if i < hot else own.size - together.size + i
+        new = together[i] + kind(mine) * (own[j] - seen[i]) - kind(1 - theirs) * (together[i] - seen[i])
+        together[i] = new
+        own[j] = new
+        seen[i] = new
+
+
+@helper
+def merge_state(own, together, seen, hot, share):
+    """Add the changes of a sum; of moving averages, go ``share`` of the way from what is there to what the thread has."""
     if own is not None:
-        tail = together.size - hot
-        merge_stretch(own, together, seen, 0, 0, hot, share)
-        merge_stretch(own, together, seen, own.size - tail, hot, tail, share)
+        if share == 1:
+            add_changes(own, together, seen, hot, 1.0, 1.0)
+        else:
+            for i in range(together.size):
+                j = i if i < hot else own.size - together.size + i
+                new = together[i] + share * (own[j] - together[i])
+                together[i] = new
+                own[j] = new
+                seen[i] = new
 
 
 @helper
@@ -167,14 +192,17 @@ def solve_weights(rule, penalty, params, first, second, together, seen, hot, ste
 
 @compiled
 def merge(rule, penalty, own, meeting, step):
-    """Add what the thread has changed in its copies to the sums of all threads, and take up what the others have.
+    """Add what the thread has changed in its copies to what all threads have, and take up what the others have changed.
 
     ``step`` is the number of steps taken. Only one thread may merge at a time.
     """
     together, seen, hot, share = meeting.together, meeting.seen, meeting.hot, meeting.share
-    merge_array(own.params, together.params, seen.params, hot, own.params.dtype.type(1))
-    merge_array(own.first, together.first, seen.first, hot, share)
-    merge_array(own.second, together.second, seen.second, hot, share)
+    mine, theirs = 0.0, 0.0
+    if not (share == 1 and own.second is not None):
+        mine, theirs = agreement(own.params, together.params, seen.params, hot)
+    add_changes(own.params, together.params, seen.params, hot, 1 - 0.5 * mine, 1 - 0.5 * theirs)
+    merge_state(own.first, together.first, seen.first, hot, share)
+    merge_state(own.second, together.second, seen.second, hot, share)
     solve_weights(rule, penalty, own.params, own.first, own.second, together.params, seen.params, hot, step)
 
 
@@ -188,23 +216,89 @@ def try_merge(rule, penalty, own, meeting, step):
 
 @compiled
 def extend_clock(schedule, clock, taken, step, count):
-    """Enter the rates of the thread's next ``count`` steps, of which the first is number ``step`` of all."""
-    if clock is not None:
-        for t in range(count):
-            clock[taken + t + 1] = clock[taken + t] + schedule_rate(schedule, step + t)
+    """Enter the rates of ``count`` steps, the first of them number ``step``, after ``taken`` steps that are there."""
+    for t in range(count):
+        clock[taken + t + 1] = clock[taken + t] + schedule_rate(schedule, step + t)
+
+
+@inlined
+def settle_shared(rule, penalty, params, first, second, last, clock, j, rate, step, base, part, slack):
+    """Bring the penalty of coordinate ``j`` up to ``step``, if it is more than ``slack`` steps behind.
+
+    One of ``part`` threads that have a copy of it takes that part.
+    """
+    now = step - base
+    since = last[j]
+    if since + slack < now:
+        last[j] = now
+        if params[j] != 0:
+            kind = params.dtype.type
+            zero = kind(0)
+            time = (kind(clock[now] - clock[since]) if clock is not None else rate * kind(now - since)) / kind(part)
+            if second is not None:
+                params[j] = rule_settle(rule, params[j], first[j], second[j], time, step, penalty.l1, penalty.l2)
+            elif first is not None:
+                params[j] = rule_settle(rule, params[j], first[j], zero, time, step, penalty.l1, penalty.l2)
+            else:
+                params[j] = rule_settle(rule, params[j], zero, zero, time, step, penalty.l1, penalty.l2)
+
+
+@compiled
+def settle_stretch(rule, schedule, penalty, params, first, second, last, clock, start, stop, step, base, part):
+    """Bring the penalty of coordinates ``start`` to ``stop`` up to ``step``; ``last`` stays where it is ahead."""
+    rate = params.dtype.type(schedule_rate(schedule, step))
+    for j in range(start, stop):
+        settle_shared(rule, penalty, params, first, second, last, clock, j, rate, step, base, part, 0)
+
+
+@inlined
+def settle_used(rule, penalty, params, first, second, last, clock, j, rate, step, base, hot, part):
+    """Settle a weight that a row is about to use, and count the penalty of the row's own step.
+
+    The step takes that by itself; of a hot weight, which is used often, it is nearly all.
+    """
+    share = part if j < hot else 1
+    slack = SLACK if j < hot else 0
+    settle_shared(rule, penalty, params, first, second, last, clock, j, rate, step, base, share, slack)
+    last[j] += share
+
+
+@helper
+def settle_run(
+    rule, schedule, penalty, codes, indptr, indices, params, first, second, last, clock, step, base, hot, part
+):
+    """Bring the penalty of what a run uses up to its first step, and count that of its own steps.
+
+    ``part`` is the number of threads with a copy of each hot weight.
+    """
+    if last is not None:
+        rate = params.dtype.type(schedule_rate(schedule, step))
+        for i in range(codes.shape[0]):
+            fetch_ahead(codes, i, params, first, second, last)
+            for q in range(codes.shape[1]):
+                j = codes[i, q]
+                settle_used(rule, penalty, params, first, second, last, clock, j, rate, step, base, hot, part)
+        if indptr.size > 1:
+            for e in range(indptr[0], indptr[indptr.size - 1]):
+                j = indices[e]
+                settle_used(rule, penalty, params, first, second, last, clock, j, rate, step, base, hot, part)
 
 
 @compiled
 def hogwild_online(
-    loss, rule, schedule, penalty, rows, frame, bare, starts, run, edges, steps, own, last, clock, taken, meeting, moves,
+    loss, rule, schedule, penalty, rows, frame, bare, starts, run, edges, steps, own, last, clock, base, part, meeting, moves,
     weight_scale, scratch, room,
 ):  # fmt: skip
     """Claim chunks of a block and step once for each of their rows, until none is left.
 
+    The penalty of a step is taken by the step, and that of the steps since a weight was last used before each run: ``last[j]`` is
+    the step, counted from ``base``, up to which that has been done, a step of the weight's own counting for one. Where threads
+    share the weight they share ``last[j]`` too, and one that is behind takes nothing.
+
     Parameters
     ----------
-    loss, rule, schedule, penalty, rows, frame, starts, run, last, clock, weight_scale, scratch
-        As :func:`dsgd.kernels.online.online_pass` has them. ``last`` and ``clock`` are the thread's own, and count its own steps.
+    loss, rule, schedule, penalty, rows, frame, starts, run, clock, base, weight_scale, scratch
+        As :func:`dsgd.kernels.online.online_pass` has them; ``clock`` covers all steps of the block.
     bare : Frame
         ``frame`` without interactions, whose codes are moved with the others.
     edges : ndarray of shape (chunks + 1,), int64
@@ -212,8 +306,10 @@ def hogwild_online(
     steps : ndarray of shape (chunks + 1,), int64
         The number of each chunk's first step.
     own : State
-    taken : int
-        Steps that the thread has taken since the origin of ``last`` and ``clock``.
+    last : ndarray of the shape of the own vectors, int32, or None
+        None when there is no penalty.
+    part : int
+        Threads that have a copy of each hot weight.
     meeting : Meeting
     moves : Moves
         With a shift of 0 rows are taken as they are.
@@ -221,10 +317,8 @@ def hogwild_online(
 
     Returns
     -------
-    loss_sum : float
+    float
         Sum of weight x loss of each row before its own step.
-    taken : int
-        The count after the call.
     """
     total = 0.0
     while meeting.claims[STOP] == 0:
@@ -232,60 +326,59 @@ def hogwild_online(
         if chunk >= edges.size - 1:
             break
         step = steps[chunk]
-        base = step - taken
-        extend_clock(schedule, clock, taken, step, steps[chunk + 1] - step)
         for r in range(edges[chunk], edges[chunk + 1]):
             start = starts[r]
             stop = min(start + run, rows.label.size)
             codes = rows.codes[start:stop]
             indptr, indices, values = rows.indptr, rows.indices, rows.values
-            if moves.shift:
-                move_codes(moves, codes_of(rows, frame, start, stop, scratch.codes), room.codes)
+            if moves.shift or frame.cross_start.size:
+                expanded = codes_of(rows, frame, start, stop, scratch.codes)
+                move_codes(moves, expanded, room.codes)
                 codes = room.codes_read[: stop - start]
-                if indptr.size > 1:
+            if indptr.size > 1:
+                indptr = indptr[start : stop + 1]
+                if moves.shift:
                     begin, end = move_entries(moves, rows, start, stop, room)
                     indptr = room.indptr_read[: stop - start + 1]
                     indices = room.indices_read
                     values = values[begin:end]
-            elif indptr.size > 1:
-                indptr = indptr[start : stop + 1]
-            part = Rows(
+            settle_run(
+                rule, schedule, penalty, codes, indptr, indices, own.params, own.first, own.second, last, clock, step, base,
+                meeting.hot, part,
+            )  # fmt: skip
+            run_rows = Rows(
                 rows.dense[start:stop], codes, indptr, indices, values, rows.label[start:stop], rows.weight[start:stop],
                 rows.offset[start:stop],
             )  # fmt: skip
             loss_sum, step = online_pass(
-                loss, rule, schedule, penalty, part, bare if moves.shift else frame, room.begin, run, own.params, own.first,
-                own.second, last, clock, step, base, weight_scale, scratch,
+                loss, rule, schedule, penalty, run_rows, bare, room.begin, run, own.params, own.first, own.second, None, None,
+                step, base, weight_scale, scratch,
             )  # fmt: skip
             total += loss_sum
-        taken = step - base
         try_merge(rule, penalty, own, meeting, step)
-    return total, taken
+    return total
 
 
 @compiled
 def hogwild_steps(
-    loss, rule, schedule, penalty, rows, frame, starts, bounds, run, edges, steps, own, last, clock, taken, meeting, sparse,
+    loss, rule, schedule, penalty, rows, frame, starts, bounds, run, edges, steps, own, last, clock, base, meeting, sparse,
     weight_scale, grad, scratch,
 ):  # fmt: skip
     """Claim chunks of a block and take one step for each of their mini-batches, until none is left.
 
     Parameters are those of ``hogwild_online`` and of :func:`dsgd.kernels.steps.local_steps`; ``edges`` divide the mini-batches,
-    ``grad`` is the thread's own. Rows are taken as they are: weights that are not hot lie where the rows name them.
+    ``grad`` is the thread's own. All threads share ``last``, if there is one: a thread that is behind takes back what another
+    has taken for steps to come, so that the times still add up.
     """
     total = 0.0
     while meeting.claims[STOP] == 0:
         chunk = claim(meeting.claims)
         if chunk >= edges.size - 1:
             break
-        step = steps[chunk]
-        base = step - taken
-        extend_clock(schedule, clock, taken, step, steps[chunk + 1] - step)
         loss_sum, step, _ = local_steps(
             loss, rule, schedule, penalty, rows, frame, starts, bounds[edges[chunk] : edges[chunk + 1] + 1], run, own.params,
-            own.first, own.second, last, clock, step, base, sparse, weight_scale, grad, None, 0, scratch,
+            own.first, own.second, last, clock, steps[chunk], base, sparse, weight_scale, grad, None, 0, scratch,
         )  # fmt: skip
         total += loss_sum
-        taken = step - base
         try_merge(rule, penalty, own, meeting, step)
-    return total, taken
+    return total

@@ -2,13 +2,13 @@
 
 from .claims import STOP, claim
 from .compiling import compiled
-from .hogwild import extend_clock, try_merge
+from .hogwild import try_merge
 from .multi import local_steps_multi
 
 
 @compiled
 def hogwild_steps_multi(
-    loss, rule, schedule, penalty, rows, frame, starts, bounds, run, edges, steps, own, last, clock, taken, meeting, sparse,
+    loss, rule, schedule, penalty, rows, frame, starts, bounds, run, edges, steps, own, last, clock, base, meeting, sparse,
     weight_scale, grad, scratch,
 ):  # fmt: skip
     """As :func:`dsgd.kernels.hogwild.hogwild_steps`, for k outputs."""
@@ -17,14 +17,10 @@ def hogwild_steps_multi(
         chunk = claim(meeting.claims)
         if chunk >= edges.size - 1:
             break
-        step = steps[chunk]
-        base = step - taken
-        extend_clock(schedule, clock, taken, step, steps[chunk + 1] - step)
         loss_sum, step, _ = local_steps_multi(
             loss, rule, schedule, penalty, rows, frame, starts, bounds[edges[chunk] : edges[chunk + 1] + 1], run, own.params,
-            own.first, own.second, last, clock, step, base, sparse, weight_scale, grad, None, 0, scratch,
+            own.first, own.second, last, clock, steps[chunk], base, sparse, weight_scale, grad, None, 0, scratch,
         )  # fmt: skip
         total += loss_sum
-        taken = step - base
         try_merge(rule, penalty, own, meeting, step)
-    return total, taken
+    return total

@@ -6,11 +6,11 @@ block until none is left, so that a slow one holds nobody up; where its weights 
 they meet those of the others in :mod:`dsgd.kernels.hogwild`.
 
 What is exact with several threads: every row is used once; steps are numbered as one thread would number them, so schedules
-and corrections for bias go on as they should; every step's penalty is taken from every weight, because each thread keeps
-account of the penalty of its own steps; what threads add to their copies adds up without loss. What is not: a step sees what
-the others have done up to a chunk or two ago; of another thread's lazy penalties it sees those that have been settled; and it may
-lose what it adds to a weight that another thread writes at the same instant. Moving averages that a rule keeps (momentum,
-Adam) are averaged over the threads.
+and corrections for bias go on as they should; and of each weight the penalty of every step is taken, once, but for that of some
+steps of a chunk. What is not: a step sees what the others have done up to a chunk or two ago; it may lose what it adds to a
+weight that another thread writes at the same instant; where threads have moved their copies the same way, as each would have
+done alone, the mean of it counts instead of the sum (which is what keeps large steps stable); and moving averages that a rule
+keeps (momentum, Adam) are averaged over the threads.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,12 +22,12 @@ from ..errors import ConfigError
 from ..kernels import registry
 from ..kernels.claims import NEXT, STOP
 from ..kernels.coordinates import settle_all
-from ..kernels.hogwild import State, extend_clock, hogwild_online, hogwild_steps, merge
+from ..kernels.hogwild import State, extend_clock, hogwild_online, hogwild_steps, merge, settle_stretch
 from ..kernels.hogwild_multi import hogwild_steps_multi
 from ..kernels.online import online_pass
 from ..kernels.rows import Rows, read_only
 from ..objective.passes import Pass
-from .hogwild_copies import Copies, head_of
+from .hogwild_copies import Copies
 from .hogwild_hot import SAMPLE, SLOTS, Hot, bare, choose_hot, unmoved
 from .hogwild_thread import Chunks, Worker, divide
 from .hogwild_threads import Threads
@@ -119,26 +119,30 @@ class Hogwild:
             raise ConfigError(f"row by row there is one output, not {problem.outputs}; use mini-batches")
         self.rule, self.schedule, self.step = rule, schedule, step
         self._online, self._sparse, self._batch_runs = online, sparse, batch_runs
-        self._lazy = bool(sparse and rule.lazy and (problem.l1 > 0 or problem.l2 > 0))
+        lazy = bool(sparse and rule.lazy and (problem.l1 > 0 or problem.l2 > 0))
         self._rows = 0
         # State that catches up with steps it has missed is a sum, and adds up over threads; moving averages are averaged.
         share = 1.0 if rule.lazy else 1.0 / len(passes)
         self._block_size = problem.layout.dense + SLOTS
-        state = State(params, first, second)
-        self._copies = Copies(state, len(passes), problem.outputs, self._kind(len(passes)), self._block_size, share)
-        clocked = self._lazy and not constant_rate
-        self._workers = [
-            Worker(work, len(own.params), self._lazy, clocked)
-            for work, own in zip(passes, self._copies.own, strict=True)
-        ]
+        self._copies = Copies(
+            State(params, first, second),
+            len(passes),
+            problem.outputs,
+            self._kind(len(passes)),
+            self._block_size,
+            share,
+            lazy,
+        )
+        self._workers = [Worker(work) for work in passes]
         self._hot = Hot(np.zeros(0, np.intp), unmoved(), 0, 0)
+        self._base = step
+        self._clock = np.zeros(1 << 10) if lazy and not constant_rate else None
 
     def _kind(self, threads: int) -> str:
         """Of which weights threads have copies."""
-        few = self.problem.size <= SLOTS
-        if threads == 1 or (self._sparse and not self._online and not few):
+        if threads == 1 or (self._sparse and not self._online):
             return "none"
-        return "hot" if self._sparse and not few else "all"
+        return "hot" if self._sparse and self.problem.size > SLOTS else "all"
 
     @property
     def params(self) -> np.ndarray:
@@ -190,16 +194,20 @@ class Hogwild:
 
     def settle(self) -> None:
         """Bring all lazy penalties up to the present step."""
-        if not self._lazy:
+        p, last = self.problem, self._copies.model_last
+        if last is None:
             return
-        p = self.problem
-        for number, worker in enumerate(self._workers):
-            assert worker.last is not None
-            settle_all(
-                self.rule, self.schedule, p.penalty(), p.outputs, *self._copies.model,
-                self._copies.aligned(number, worker.last), worker.clock, p.layout.dense, self.step, self.step - worker.taken,
-            )  # fmt: skip
-            worker.restart()
+        about = (self.rule, self.schedule, p.penalty())
+        if len(self._workers) == 1:
+            settle_all(*about, p.outputs, *self._copies.model, last, self._clock, p.layout.dense, self.step, self._base)
+        else:
+            begin, end = p.layout.dense * p.outputs, p.weights
+            settle_stretch(*about, *self._copies.model, last, self._clock, begin, end, self.step, self._base, 1)
+            for account in self._copies.accounts:
+                # What a thread has taken for steps to come remains to its credit.
+                account -= self.step - self._base
+                np.maximum(account, 0, out=account)
+        self._base = self.step
 
     # ---- copies
 
@@ -207,29 +215,30 @@ class Hogwild:
         """Give the threads their copies; which weights are hot is chosen by the first rows, and again while those were few."""
         dense = self.problem.layout.dense
         if self._copies.kind == "hot":
-            if self._hot.rows < min(SAMPLE, len(rows.label)) and not any(worker.taken for worker in self._workers):
+            if self._hot.rows < min(SAMPLE, len(rows.label)) and self._all_settled():
                 self._hot = choose_hot(rows, self.problem.frame, self.problem.layout.size, self._block_size)
             self._copies.open(np.concatenate([np.arange(dense), self._hot.weights, [self.problem.layout.size]]))
         else:
             self._copies.open()
 
+    def _all_settled(self) -> bool:
+        """Whether no weight's penalty is behind."""
+        return self._copies.model_last is None or self._base == self.step
+
     def _close(self) -> None:
         """Settle and merge the copies, and write them to the model."""
-        p = self.problem
-        for worker, own, meeting in zip(self._workers, self._copies.own, self._copies.meetings, strict=True):
-            count = len(meeting.together.params)
-            if count and worker.last is not None:
-                settle_all(
-                    self.rule, self.schedule, p.penalty(), p.outputs, *head_of(own, count), worker.last[:count], worker.clock,
-                    p.layout.dense, self.step, self.step - worker.taken,
+        p, copies = self.problem, self._copies
+        for own, last, meeting in zip(copies.own, copies.last, copies.meetings, strict=True):
+            if last is not None:
+                settle_stretch(
+                    self.rule, self.schedule, p.penalty(), *own, last, self._clock, p.layout.dense, meeting.hot, self.step,
+                    self._base, len(self._workers),
                 )  # fmt: skip
-                worker.last[:count] = worker.taken
-            if count:
+            if len(meeting.together.params):
                 merge(self.rule, p.penalty(), own, meeting, self.step)
-        written = self._copies.close()
-        for number, worker in enumerate(self._workers):
-            if worker.last is not None:
-                self._copies.aligned(number, worker.last)[written] = worker.taken
+        written = copies.close()
+        if copies.model_last is not None:
+            copies.model_last[written] = self.step - self._base
 
     # ---- a block
 
@@ -241,7 +250,8 @@ class Hogwild:
         """Step once through the runs of a block; return the sum of the loss."""
         columns = chunks.rows.codes.shape[1] + len(self.problem.frame.cross_start)
         for worker in self._workers:
-            worker.prepare(chunks, columns, self._copies.kind == "hot")
+            worker.prepare(chunks, columns)
+        self._tick(int(chunks.steps[-1]) - self.step)
         if len(self._workers) == 1:
             loss = self._alone(chunks)
         else:
@@ -252,46 +262,42 @@ class Hogwild:
         self._rows += chunks.size
         return loss
 
+    def _tick(self, steps: int) -> None:
+        """Enter the rates of the next steps in the clock."""
+        if self._clock is not None:
+            taken = self.step - self._base
+            if taken + steps >= len(self._clock):
+                self._clock = np.concatenate([self._clock, np.zeros(len(self._clock) + steps)])
+            extend_clock(self.schedule, self._clock, taken, self.step, steps)
+
     def _alone(self, chunks: Chunks) -> float:
         """One thread: the kernels as they are."""
-        p, worker, model = self.problem, self._workers[0], self._copies.model
-        work, base, scale = worker.work, self.step - worker.taken, p.dtype.type(p.weight_scale)
-        extend_clock(self.schedule, worker.clock, worker.taken, self.step, int(chunks.steps[-1]) - self.step)
+        p, work, model, last = self.problem, self._workers[0].work, self._copies.model, self._copies.model_last
+        scale = p.dtype.type(p.weight_scale)
         about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame, chunks.starts)
         if self._online:
-            loss, step = online_pass(
-                *about, work.run, *model, worker.last, worker.clock, self.step, base, scale, work.scratch
-            )
-        else:
-            kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
-            loss, step, _ = kernel(
-                *about, chunks.bounds, work.run, *model, worker.last, worker.clock, self.step, base, self._sparse, scale,
-                work.gradient, None, 0, work.scratch,
-            )  # fmt: skip
-        worker.taken = step - base
-        return loss
+            return online_pass(*about, work.run, *model, last, self._clock, self.step, self._base, scale, work.scratch)[
+                0
+            ]
+        kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
+        return kernel(
+            *about, chunks.bounds, work.run, *model, last, self._clock, self.step, self._base, self._sparse, scale,
+            work.gradient, None, 0, work.scratch,
+        )[0]  # fmt: skip
 
     def _work(self, number: int, chunks: Chunks) -> float:
         """What one of several threads does."""
-        p, worker = self.problem, self._workers[number]
-        own, meeting, work = self._copies.own[number], self._copies.meetings[number], worker.work
-        scale = p.dtype.type(p.weight_scale)
+        p, copies, worker = self.problem, self._copies, self._workers[number]
+        work, scale = worker.work, p.dtype.type(p.weight_scale)
         about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame)
-        share = (work.run, chunks.edges, chunks.steps, own, worker.last, worker.clock, worker.taken, meeting)
+        share = (work.run, chunks.edges, chunks.steps, copies.own[number], copies.last[number], self._clock, self._base)
+        meeting = copies.meetings[number]
         if self._online:
-            loss, worker.taken = hogwild_online(
-                *about,
-                bare(p.frame),
-                chunks.starts,
-                *share,
-                self._hot.moves_of(number),
-                scale,
-                work.scratch,
-                worker.room,
-            )
-            return loss
+            return hogwild_online(
+                *about, bare(p.frame), chunks.starts, *share, len(self._workers), meeting, self._hot.moves_of(number), scale,
+                work.scratch, worker.room,
+            )  # fmt: skip
         kernel = hogwild_steps if p.outputs == 1 else hogwild_steps_multi
-        loss, worker.taken = kernel(
-            *about, chunks.starts, chunks.bounds, *share, self._sparse, scale, work.gradient, work.scratch
+        return kernel(
+            *about, chunks.starts, chunks.bounds, *share, meeting, self._sparse, scale, work.gradient, work.scratch
         )
-        return loss

@@ -1,10 +1,10 @@
 """The weights of threads: one vector that they share, and what each has of its own.
 
 Comes in: the weights and the rule's state. Goes out: for each thread its own vectors (see :mod:`dsgd.kernels.hogwild`), and
-after a run the shared ones with what all of them have done. There are three kinds. Where steps touch *all* weights, or weights are few,
-a thread has a copy of every one. Where mini-batches touch some of many weights, it has a copy of *none*: once a mini-batch is
-seldom enough. Where each row is a step, it has copies of the *hot* ones: own vectors are then stretches of one long array, thread
-2's from the left bracket ``[2`` to the right one ``2]``::
+after a run the shared ones with what all of them have done. There are three kinds. Where mini-batches touch some of many weights,
+a thread has a copy of *none*: once a mini-batch is seldom enough. Where weights are few, or a step touches all of them, it has a
+copy of *all*. Where each row is a step, it has copies of the *hot* ones: own vectors are then stretches of one long array, that
+of thread 2 from ``[2`` to ``2]``::
 
     [2 own part of 2 [1 own part of 1 [0 weights of the model 0] intercept of 1 1] intercept of 2 2]
 
@@ -51,8 +51,15 @@ class Copies:
     share : float
         See :class:`dsgd.kernels.hogwild.Meeting`.
 
+    lazy : bool
+        Whether there are lazy penalties to keep account of.
+
     Attributes
     ----------
+    last : list of ndarray of the shape of ``own``, int32, or of None
+        For each thread, up to which step the penalty of its weights has been taken; shared where the weights are.
+    accounts : list of ndarray, int32
+        The arrays that ``last`` consists of, each once.
     model : State
         The shared vectors; whole between runs.
     own : list of State
@@ -60,7 +67,16 @@ class Copies:
         Those of ``open``.
     """
 
-    def __init__(self, model: State, threads: int, outputs: int, kind: str, block: int = 0, share: float = 1.0):
+    def __init__(
+        self,
+        model: State,
+        threads: int,
+        outputs: int,
+        kind: str,
+        block: int = 0,
+        share: float = 1.0,
+        lazy: bool = False,
+    ):
         self.kind, self.outputs, self.block, self._share = kind, outputs, block, share
         if kind == "hot":
             parts = _map(lambda a: stretches(a, threads, block), model)
@@ -68,9 +84,24 @@ class Copies:
         else:
             self.model = _map(np.array, model)
             self.own = [_map(np.array, self.model) if kind == "all" else self.model for _ in range(threads)]
+        self._keep_accounts(threads, lazy)
         self.meetings: list[Meeting] = []
         self._places = np.zeros(0, np.intp)
         self._begun = _map(lambda a: a[:0], self.model)
+
+    def _keep_accounts(self, threads: int, lazy: bool) -> None:
+        self.last: list[np.ndarray | None] = [None] * threads
+        self.accounts: list[np.ndarray] = []
+        if lazy:
+            paid = np.zeros(len(self.model.params), np.int32)
+            kept = {
+                "none": lambda: [paid] * threads,
+                "all": lambda: [paid.copy() for _ in range(threads)],
+                "hot": lambda: stretches(paid, threads, self.block)[1:],
+            }[self.kind]()
+            self.last = list(kept)
+            # The last thread's stretch covers those of all others.
+            self.accounts = kept if self.kind == "all" else kept[-1:]
 
     def open(self, places: np.ndarray | None = None) -> None:
         """Give every thread its copies.
@@ -110,12 +141,13 @@ class Copies:
             model[self._places[own]] = together[own]
         return self._places[own]
 
-    def aligned(self, thread: int, array: np.ndarray) -> np.ndarray:
-        """The part of an array as long as a thread's own vector that lies where the model does."""
-        if self.kind != "hot":
-            return array
-        begin = (thread + 1) * self.block
-        return array[begin : begin + len(self.model.params)]
+    @property
+    def model_last(self) -> np.ndarray | None:
+        """The part of ``last`` that lies where the model does."""
+        last = self.last[0]
+        if last is None or self.kind != "hot":
+            return last
+        return last[self.block : self.block + len(self.model.params)]
 
 
 def _map(function, state: State) -> State:

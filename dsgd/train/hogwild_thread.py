@@ -1,4 +1,4 @@
-"""What each lock-free thread has to itself besides its weights, and the chunks of a block that threads claim.
+"""The chunks of a block that threads claim, and the buffers that each has to itself.
 
 Comes in: the runs of a block, or mini-batches of them, and how many steps were taken before. Goes out: the edges of the chunks,
 and the number of each one's first step, so that steps are numbered as if one thread had taken them in order.
@@ -98,45 +98,23 @@ def chunk_edges(units: np.ndarray, used: int, threads: int) -> np.ndarray:
 
 
 class Worker:
-    """One thread's buffers, and its account of the penalty.
-
-    Every thread takes of each weight the penalty of its own steps, and no other: ``last`` and ``clock`` (see
-    :mod:`dsgd.kernels.steps`) count them, and nobody else writes there. So the times of all threads add up to all steps.
+    """One thread's buffers.
 
     Parameters
     ----------
     work : Pass
-    size : int
-        Length of the thread's own vector of weights.
-    lazy, clocked : bool
-        Whether penalties are lazy, and whether they need a table of rates.
-
-    Attributes
-    ----------
-    taken : int
-        Steps since the origin of ``last`` and ``clock``.
     """
 
-    def __init__(self, work: Pass, size: int, lazy: bool, clocked: bool):
+    def __init__(self, work: Pass):
         self.work = work
-        self.last = np.zeros(size, np.int32) if lazy else None
-        self.clock = np.zeros(1 << 10) if clocked else None
-        self.taken = 0
         self.room = make_room(0, 0, 0)
 
-    def prepare(self, chunks: Chunks, columns: int, moved: bool) -> None:
-        """Make room for a block, of which this thread may take all.
-
-        ``columns`` are the codes of a row; ``moved`` says whether codes and sparse entries are, which takes buffers.
-        """
+    def prepare(self, chunks: Chunks, columns: int) -> None:
+        """Make room for a run of a block, whose rows have ``columns`` codes, interactions included."""
         self.work.make_room(chunks.rows)
-        steps = int(chunks.steps[-1] - chunks.steps[0])
-        if self.clock is not None and self.taken + steps >= len(self.clock):
-            self.clock = np.concatenate([self.clock, np.zeros(len(self.clock) + steps)])
-        entries = self._longest_run(chunks) if moved else 0
-        if moved and (
-            self.room.codes.shape[1] < columns or len(self.room.indices) < entries or len(self.room.codes) == 0
-        ):
+        entries = self._longest_run(chunks)
+        codes, _, _, _, indices, _, _ = self.room
+        if len(codes) == 0 or codes.shape[1] != columns or len(indices) < entries:
             self.room = make_room(self.work.run, columns, entries)
 
     def _longest_run(self, chunks: Chunks) -> int:
@@ -145,12 +123,6 @@ class Worker:
             return 0
         stops = np.minimum(chunks.starts + self.work.run, len(chunks.rows.label))
         return int((indptr[stops] - indptr[chunks.starts]).max(initial=0))
-
-    def restart(self) -> None:
-        """Count from zero again, all penalties having been taken."""
-        self.taken = 0
-        if self.last is not None:
-            self.last[:] = 0
 
 
 def make_room(run: int, columns: int, entries: int) -> Room:
