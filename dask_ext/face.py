@@ -18,7 +18,7 @@ from .collect import collect
 from .engine import DaskEngine
 from .kinds import is_collection, is_frame, is_parts
 from .measuring import measure
-from .predictions import predict
+from .predictions import logarithms_of_parts, predict
 
 
 class _Here(LocalEngine):
@@ -115,6 +115,10 @@ class DaskFace:
             return super()._apply(method, X, offset)  # type: ignore[misc]
         check_is_fitted(self, "model_")
         return predict(self.model_, method, X, offset, type(self).__name__)  # type: ignore[attr-defined]
+
+    def _logarithms(self, chances: Any) -> Any:
+        logarithms = super()._logarithms  # type: ignore[misc]
+        return logarithms(chances) if not is_parts(chances) else logarithms_of_parts(chances)
 
     def evaluate(self, X, y=None, sample_weight=None, offset=None):
         """Return the metrics of the task by name; under ``Client(asynchronous=True)`` to be awaited.

@@ -114,3 +114,13 @@ def _any_part(part: Any, model: LinearModel, method: str, offset: str | None) ->
     X = part[0] if isinstance(part, (tuple, list)) else part
     values = getattr(model, method)(X, offset)
     return _labelled(model, method, values, X.index) if isinstance(X, pd.DataFrame) else values
+
+
+def logarithms_of_parts(parts: list) -> list:
+    """Return the logarithms of delayed probabilities, delayed."""
+    return [dask.delayed(_logarithms, pure=False)(part) for part in parts]
+
+
+def _logarithms(chances: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return np.log(chances)

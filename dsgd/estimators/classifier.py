@@ -295,8 +295,12 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         ------
         DataError, NotFittedError
         """
-        with np.errstate(divide="ignore"):  # The logarithm of a probability of zero is what it is.
-            return np.log(self.predict_proba(X) if offset is None else self.predict_proba(X, offset))
+        return self._logarithms(self.predict_proba(X) if offset is None else self.predict_proba(X, offset))
+
+    def _logarithms(self, chances):
+        """The logarithm of probabilities, also of those of zero; a face whose predictions are no arrays overrides it."""
+        with np.errstate(divide="ignore"):
+            return np.log(chances)
 
     def score(self, X, y=None, sample_weight=None):
         """Return the accuracy.

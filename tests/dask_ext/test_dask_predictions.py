@@ -10,6 +10,7 @@ pytest.importorskip("distributed")
 
 import dask.array as da
 import dask.dataframe as dd
+from dask.delayed import Delayed
 
 import dask_ext
 import dsgd
@@ -53,6 +54,8 @@ def test_predictions_of_arrays_have_their_chunks(dask_client, fitted, method):
         np.testing.assert_allclose(found.compute(), wanted, rtol=1e-9)
 
 
-def test_predictions_of_delayed_partitions_are_delayed(dask_client, fitted):
-    found = fitted.predict(pieces_of(X))
-    np.testing.assert_array_equal(np.concatenate(dask.compute(*found)), fitted.predict(X))
+@pytest.mark.parametrize("method", METHODS)
+def test_predictions_of_delayed_partitions_are_delayed(dask_client, fitted, method):
+    found = getattr(fitted, method)(pieces_of(X))
+    assert all(isinstance(part, Delayed) for part in found)
+    np.testing.assert_allclose(np.concatenate(dask.compute(*found)), getattr(fitted, method)(X), rtol=1e-9)
