@@ -18,7 +18,7 @@ from ..faces import session
 from ..outputs import whole
 from ..terminal import console
 from .flights import LATE_MINUTES, write_flights
-from .report import curves_svg, report
+from .report import picture_svg, report
 from .result import Result
 from .runs import RANKS, RUNS, agreement, fit_once, runs_by_engine
 from .table import results_table
@@ -53,7 +53,9 @@ def run_all(data: Path, output: Path, status) -> tuple[list[Result], list[str]]:
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default="demo-output", show_default=True)
-@click.option("--picture", type=click.Path(path_type=Path), help="Write the loss curves as an SVG to this file, too.")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Write the report's picture to this file, too: an SVG."
+)
 def main(output: Path, picture: Path | None) -> None:
     """Train on 336,776 flights with every engine that this machine has."""
     begin = time.perf_counter()
@@ -68,7 +70,7 @@ def main(output: Path, picture: Path | None) -> None:
     with whole(output / "report.html", force=True) as unfinished:
         unfinished.write_text(page)
     if picture is not None:
-        picture.write_text(curves_svg(results))
+        picture.write_text(picture_svg(results))
     screen.print(results_table(results, TITLE, "\n".join([MEASURES, *notes, f"Report: {output / 'report.html'}"])))
 
 

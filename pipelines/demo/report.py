@@ -1,6 +1,6 @@
-"""The demo's report: one HTML file that needs nothing else, with the table and the loss curves as inline SVG.
+"""The demo's report: one HTML file that needs nothing else, with the table and a picture of it as inline SVG.
 
-In: results; out: text. The same curves are given as an SVG of their own, for the README.
+In: results; out: text. The same picture is given as an SVG of its own, for the README.
 """
 
 import html
@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Sequence
 from string import Template
+from typing import Any
 
 from .result import Result
 from .table import cells
@@ -34,10 +35,10 @@ $rows
 </tbody>
 </table>
 $notes
-<h2>Loss curves</h2>
-$curves
-<p>Left: the training objective after each pass over the rows. Right: the same against the seconds of training; reading
-and encoding the files comes before. Runs that agree lie on top of each other.</p>
+<h2>Where the time goes</h2>
+$picture
+<p>Light: files are read and encoded, and ranks meet. Dark: training. Beside each bar the passes over the rows, and how well
+the model predicts the held-out months.</p>
 <footer>$footer</footer>
 </html>
 """)
@@ -51,38 +52,43 @@ def report(results: Sequence[Result], *, title: str, summary: str, notes: Sequen
         summary=html.escape(summary),
         rows="\n".join(rows),
         notes="\n".join(f"<p>{html.escape(note)}</p>" for note in notes),
-        curves=_inline(curves_svg(results)),
+        picture=_inline(picture_svg(results)),
         footer=html.escape(footer),
     )
 
 
-def curves_svg(results: Sequence[Result]) -> str:
-    """Return the loss curves as an SVG document, the same bytes for the same results."""
+def picture_svg(results: Sequence[Result]) -> str:
+    """Return the runs as bars of their seconds, an SVG document: the same bytes for the same results."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "dsgd", "svg.fonttype": "none", "font.family": "sans-serif"}):
         # The object-oriented interface: pyplot would look for a display and keep the figure alive.
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        by_epoch, by_time = figure.subplots(1, 2, sharey=True)
-        for number, result in enumerate(results):
-            losses = [epoch.objective for epoch in result.epochs]
-            # Later lines are thinner: engines that agree to the bit lie on top of each other, and all must be seen.
-            width = 1.0 + 1.2 * (len(results) - 1 - number)
-            style = {"marker": "o", "markersize": 2 + width, "linewidth": width, "color": f"C{number % 10}"}
-            by_epoch.plot([epoch.number for epoch in result.epochs], losses, label=result.label, **style)
-            by_time.plot([epoch.seconds for epoch in result.epochs], losses, **style)
-        by_epoch.set(xlabel="epoch", ylabel="training objective")
-        by_epoch.xaxis.get_major_locator().set_params(integer=True)
-        by_time.set(xlabel="seconds of training")
-        for axes in (by_epoch, by_time):
-            axes.grid(alpha=0.3)
-        if results:
-            by_epoch.legend(fontsize="small")
+        figure = Figure(figsize=(9, 0.9 + 0.36 * max(len(results), 1)), layout="constrained")
+        _draw(figure.subplots(), results)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def _draw(axes: Any, results: Sequence[Result]) -> None:
+    """One bar a run, the first on top, a colour an engine."""
+    engines = list(dict.fromkeys(result.engine for result in results))
+    for place, result in enumerate(results):
+        colour, training = f"C{engines.index(result.engine)}", min(result.training, result.seconds)
+        axes.barh(place, result.seconds - training, color=colour, alpha=0.35)
+        axes.barh(place, training, left=result.seconds - training, color=colour)
+        passes = f"{result.passes} pass{'' if result.passes == 1 else 'es'}"
+        axes.annotate(
+            f"{result.seconds:.1f} s, {passes}, log-loss {result.log_loss:.4f}",
+            (result.seconds, place), (5, 0), textcoords="offset points", va="center", fontsize="small",
+        )  # fmt: skip
+    axes.set_yticks(range(len(results)), [result.label for result in results])
+    axes.invert_yaxis()
+    # Room for what is written beside the longest bar.
+    axes.set(xlabel="seconds of fit", xlim=(0, 1.45 * max([result.seconds for result in results], default=1.0)))
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _inline(document: str) -> str:

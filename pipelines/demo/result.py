@@ -7,15 +7,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One pass over the training rows: the training objective after it, and the seconds since training began."""
-
-    number: int
-    seconds: float
-    objective: float
-
-
-@dataclass(frozen=True)
 class Result:
     """One fitted model.
 
@@ -29,7 +20,10 @@ class Result:
         Training rows times passes over them.
     log_loss, auc : float
         On the held-out months.
-    epochs : tuple of Epoch
+    passes : int
+        Over the training rows.
+    training : float
+        Seconds of ``seconds`` from when the rows were encoded to the end of the last pass.
     """
 
     engine: str
@@ -38,7 +32,8 @@ class Result:
     rows: int
     log_loss: float
     auc: float
-    epochs: tuple[Epoch, ...]
+    passes: int
+    training: float
 
     @property
     def rows_per_second(self) -> float:

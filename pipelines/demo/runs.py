@@ -17,7 +17,7 @@ from dsgd.fitted import load
 
 from ..faces import build, train
 from .flights import CATEGORICAL, FIRST_HELD_OUT_MONTH, INTERACTIONS, LABEL, NUMERIC
-from .result import Epoch, Result
+from .result import Result
 
 RANKS = 2
 SEED = 0
@@ -97,7 +97,6 @@ def fit_once(run: Run, data: Path, models: Path) -> Result:
     model.save(str(place))
     loaded = load(place)
     metrics = loaded.evaluate(dataset(data, held_out=True))
-    epochs = tuple(Epoch(row["epoch"], row["seconds"], row["objective"]) for row in loaded.history)
     return Result(
         engine=run.engine,
         mode=f"{run.name}, {run.ranks} rank{'s' if run.ranks > 1 else ''}" if run.name != "one rank" else run.name,
@@ -105,5 +104,6 @@ def fit_once(run: Run, data: Path, models: Path) -> Result:
         rows=sum(row["rows"] for row in loaded.history),
         log_loss=metrics["log_loss"],
         auc=metrics["auc"],
-        epochs=epochs,
+        passes=len(loaded.history),
+        training=loaded.history[-1]["seconds"],
     )

@@ -24,7 +24,7 @@ def cells(result: Result) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> cells(Result("local", "ring, 2 ranks", 2.0, 3_000_000, 0.25125, 0.91234, ()))
+    >>> cells(Result("local", "ring, 2 ranks", 2.0, 3_000_000, 0.25125, 0.91234, 2, 1.5))
     ('local', 'ring, 2 ranks', '2.0 s', '1,500,000', '0.2512', '0.9123')
     """
     return (
