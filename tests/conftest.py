@@ -80,8 +80,15 @@ def dask_client(tmp_path_factory):
     import dask
 
     with (
-        # The leases of a driver that died expire after so long, half a minute by default.
-        dask.config.set({"distributed.scheduler.locks": {"lease-timeout": "8s", "lease-validation-interval": "2s"}}),
+        dask.config.set(
+            {
+                # The leases of a driver that died expire after so long, half a minute by default.
+                "distributed.scheduler.locks": {"lease-timeout": "8s", "lease-validation-interval": "2s"},
+                # So long after a death the cluster looks whether the worker is back, and gives up its place if not: which it may
+                # not be when another test has killed it meanwhile. 15 seconds by default.
+                "distributed.deploy.lost-worker-timeout": "10m",
+            }
+        ),
         distributed.LocalCluster(
             n_workers=2,
             threads_per_worker=1,
