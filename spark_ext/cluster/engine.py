@@ -178,7 +178,7 @@ class SparkEngine:
             allocation.require_crew(session, servers, workers)
             kept = self._leaves.kept(workers, self.feed) if self.feed is not None and workers else None
             if kept is not None:  # Now, while there are slots for it.
-                self._collect(kept.leaves, Job(f"{self.title}, the rows in {workers} shares"))
+                self._collect(kept.leaves, Job(f"{self.title}, keeping the rows"))
             muster = Muster(session, self.title, uuid.uuid4().hex, function, payloads, servers, kept)
             return muster.run(self._listening, deadline, on_report, restarts, self._sweep)
 

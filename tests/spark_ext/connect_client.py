@@ -45,6 +45,11 @@ def main(remote, path, model_path):
         twin = ""
     except ConfigError as error:
         twin = str(error)
+    try:
+        spark_ext.SGDClassifier(featuresCol=COLUMNS, hashBits=6, mode="async").fit(frame)
+        shards = ""
+    except ConfigError as error:
+        shards = str(error)
     with SparkEngine(spark) as engine:
         slots = engine.slots()
         try:
@@ -65,6 +70,7 @@ def main(remote, path, model_path):
         "summary": [summary.accuracy, summary.areaUnderROC, summary["auc"]],
         "explained": fitted.explainTransform(frame),
         "twin": twin,
+        "shards": shards,
         "slots": slots,
         "refused": refused,
     }

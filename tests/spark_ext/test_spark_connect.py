@@ -96,6 +96,7 @@ def test_a_client_without_java_trains_the_same_models(remote, tmp_path):
     assert told["same"] == {"ring": True, "engine": True}
     assert told["slots"] == 2
     assert re.search(r"1 to 2 tasks at the same time, not 3", told["refused"])
+    assert "cannot reach a Spark Connect client; use mode=Sync()" in told["shards"]
     assert told["accuracy"] == pytest.approx(told["measured"], abs=0.01)
     assert told["accuracy"] > 0.75
     assert told["rounds"] == pytest.approx(told["measured"], abs=0.01)

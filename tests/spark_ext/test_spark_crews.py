@@ -14,6 +14,7 @@ from dsgd.errors import ConfigError, DataError, WorkerLost
 
 pytest.importorskip("pyspark")
 
+import numpy as np
 import pandas as pd
 from pyspark import InheritableThread
 
@@ -208,6 +209,39 @@ def test_executors_that_never_come_are_too_few(dynamic, spark, tmp_path):  # noq
     ):
         engine.crew(ENDS + "crash_once", marks, servers=1, deadline=3.0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def people(spark):
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(2000, 2)), columns=["a", "b"])
+    score = 2 * rows["a"] - rows["b"] + rng.logistic(size=2000)
+    return spark.createDataFrame(rows.assign(label=(score > 0).astype(float))).cache()
+
+
+def learner(**parameters):
+    return spark_ext.SGDClassifier(featuresCol=["a", "b"], regParam=0.01, **parameters)
+
+
+def test_a_fit_by_parameter_shards_leaves_slots_for_them(spark, people):
+    frame, counter = counted(spark, people)
+    before = persisted(spark)
+    estimator = learner(mode="async", maxIter=30)
+    model = estimator.fit(frame)
+    np.testing.assert_allclose(model.coefficients, learner().fit(people).coefficients, rtol=0.1)
+    name = f"{estimator.uid}: mode async, staleness None, "
+    assert set(titles(spark, estimator.uid)) == {
+        name + text for text in ("keeping the rows", "shard 1 of 1", "worker 1 of 1")
+    }
+    assert counter.value == 2000
+    assert persisted(spark) == before
+    assert files_left(spark) == ""
+
+
+def test_parameter_shards_need_no_gang(dynamic, people, caplog):  # noqa: F811
+    model = learner(mode="async", maxIter=30).fit(people)
+    assert len(model.history_) > 1
+    assert "starts no gang" not in caplog.text
 
 
 def test_a_crew_waits_for_its_turn(spark):
