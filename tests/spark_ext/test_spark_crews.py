@@ -231,7 +231,7 @@ def test_a_fit_by_parameter_shards_leaves_slots_for_them(spark, people):
     np.testing.assert_allclose(model.coefficients, learner().fit(people).coefficients, rtol=0.1)
     name = f"{estimator.uid}: mode async, staleness None, "
     assert set(titles(spark, estimator.uid)) == {
-        name + text for text in ("keeping the rows", "shard 1 of 1", "worker 1 of 1")
+        name + text for text in ("keeping the rows", "shard 1 of 1", "worker 1 of 1", "tidying up")
     }
     assert counter.value == 2000
     assert persisted(spark) == before
