@@ -234,7 +234,7 @@ def settle_shared(rule, penalty, params, first, second, last, clock, j, rate, st
         if params[j] != 0:
             kind = params.dtype.type
             zero = kind(0)
-            time = (kind(clock[now] - clock[since]) if clock is not None else rate * kind(now - since)) / kind(part)
+            time = (kind(clock[now] - clock[since]) if clock.size else rate * kind(now - since)) / kind(part)
             if second is not None:
                 params[j] = rule_settle(rule, params[j], first[j], second[j], time, step, penalty.l1, penalty.l2)
             elif first is not None:
@@ -271,7 +271,7 @@ def settle_run(
 
     ``part`` is the number of threads with a copy of each hot weight.
     """
-    if last is not None:
+    if last.size:
         rate = params.dtype.type(schedule_rate(schedule, step))
         for i in range(codes.shape[0]):
             fetch_ahead(codes, i, params, first, second, last)
@@ -298,7 +298,8 @@ def hogwild_online(
     Parameters
     ----------
     loss, rule, schedule, penalty, rows, frame, starts, run, clock, base, weight_scale, scratch
-        As :func:`dsgd.kernels.online.online_pass` has them; ``clock`` covers all steps of the block.
+        As :func:`dsgd.kernels.online.online_pass` has them; ``clock`` covers all steps of the block, or is empty, so that one
+        compiled kernel serves fits with a penalty and without.
     bare : Frame
         ``frame`` without interactions, whose codes are moved with the others.
     edges : ndarray of shape (chunks + 1,), int64
@@ -306,8 +307,8 @@ def hogwild_online(
     steps : ndarray of shape (chunks + 1,), int64
         The number of each chunk's first step.
     own : State
-    last : ndarray of the shape of the own vectors, int32, or None
-        None when there is no penalty.
+    last : ndarray of the shape of the own vectors, int32, or of (0,)
+        Empty when there is no penalty.
     part : int
         Threads that have a copy of each hot weight.
     meeting : Meeting

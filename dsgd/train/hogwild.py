@@ -82,16 +82,18 @@ class Hogwild:
     >>> from dsgd.objective.scaling import no_scaling
     >>> from dsgd.optim.rules import AdaGrad
     >>> from dsgd.optim.schedules import Constant
+    >>> from dsgd.train.recipe import in_dtype
     >>> X = np.random.default_rng(0).standard_normal((1000, 2))
-    >>> y, double = np.sign(X.sum(axis=1)), np.dtype("float64")
-    >>> layout, scaling = as_dataset(X, y).spec.layout, no_scaling(double)
+    >>> y, single = np.sign(X.sum(axis=1)), np.dtype("float32")
+    >>> layout, scaling = as_dataset(X, y).spec.layout, no_scaling(single)
     >>> problem = Problem(
-    ...     make_loss("log_loss"), 1, layout, scaling.frame(layout.crosses), scaling, double, l1=0.0, l2=0.0, intercept=True,
+    ...     make_loss("log_loss"), 1, layout, scaling.frame(layout.crosses), scaling, single, l1=0.0, l2=0.0, intercept=True,
     ...     weight_scale=1.0, rows=1000, class_weight=np.zeros(0),
     ... )
-    >>> parts = [(problem.rows_of(make_block(y, dtype=double, dense=X)), run_starts(1000, 64, None))]
-    >>> passes, start = [Pass(problem, 64) for _ in range(2)], np.zeros(3)
-    >>> threads = Hogwild(AdaGrad(), Constant(0.5), passes, start, start, online=True, sparse=False)
+    >>> parts = [(problem.rows_of(make_block(y, dtype=single, dense=X)), run_starts(1000, 64, None))]
+    >>> passes, start = [Pass(problem, 64) for _ in range(2)], np.zeros(3, single)
+    >>> rule, rate = in_dtype(AdaGrad(), single), in_dtype(Constant(0.5), single)
+    >>> threads = Hogwild(rule, rate, passes, start, start, online=True, sparse=False)
     >>> losses = [threads.run(parts)[0] / 1000 for _ in range(5)]
     >>> threads.step, losses[-1] < 0.2, bool((threads.params[:2] > 2).all())
     (5000, True, True)
@@ -202,7 +204,7 @@ class Hogwild:
             settle_all(*about, p.outputs, *self._copies.model, last, self._clock, p.layout.dense, self.step, self._base)
         else:
             begin, end = p.layout.dense * p.outputs, p.weights
-            settle_stretch(*about, *self._copies.model, last, self._clock, begin, end, self.step, self._base, 1)
+            settle_stretch(*about, *self._copies.model, last, self._rates, begin, end, self.step, self._base, 1)
             for account in self._copies.accounts:
                 # What a thread has taken for steps to come remains to its credit.
                 account -= self.step - self._base
@@ -231,7 +233,7 @@ class Hogwild:
         for own, last, meeting in zip(copies.own, copies.last, copies.meetings, strict=True):
             if last is not None:
                 settle_stretch(
-                    self.rule, self.schedule, p.penalty(), *own, last, self._clock, p.layout.dense, meeting.hot, self.step,
+                    self.rule, self.schedule, p.penalty(), *own, last, self._rates, p.layout.dense, meeting.hot, self.step,
                     self._base, len(self._workers),
                 )  # fmt: skip
             if len(meeting.together.params):
@@ -270,6 +272,11 @@ class Hogwild:
                 self._clock = np.concatenate([self._clock, np.zeros(len(self._clock) + steps)])
             extend_clock(self.schedule, self._clock, taken, self.step, steps)
 
+    @property
+    def _rates(self) -> np.ndarray:
+        """The clock, empty where there is none."""
+        return np.zeros(0) if self._clock is None else self._clock
+
     def _alone(self, chunks: Chunks) -> float:
         """One thread: the kernels as they are."""
         p, work, model, last = self.problem, self._workers[0].work, self._copies.model, self._copies.model_last
@@ -290,14 +297,16 @@ class Hogwild:
         p, copies, worker = self.problem, self._copies, self._workers[number]
         work, scale = worker.work, p.dtype.type(p.weight_scale)
         about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame)
-        share = (work.run, chunks.edges, chunks.steps, copies.own[number], copies.last[number], self._clock, self._base)
-        meeting = copies.meetings[number]
+        own, last, meeting = copies.own[number], copies.last[number], copies.meetings[number]
+        share = (work.run, chunks.edges, chunks.steps)
         if self._online:
+            last = np.zeros(0, np.int32) if last is None else last
             return hogwild_online(
-                *about, bare(p.frame), chunks.starts, *share, len(self._workers), meeting, self._hot.moves_of(number), scale,
-                work.scratch, worker.room,
+                *about, bare(p.frame), chunks.starts, *share, own, last, self._rates, self._base, len(self._workers), meeting,
+                self._hot.moves_of(number), scale, work.scratch, worker.room,
             )  # fmt: skip
         kernel = hogwild_steps if p.outputs == 1 else hogwild_steps_multi
         return kernel(
-            *about, chunks.starts, chunks.bounds, *share, meeting, self._sparse, scale, work.gradient, work.scratch
-        )
+            *about, chunks.starts, chunks.bounds, *share, own, last, self._clock, self._base, meeting, self._sparse, scale,
+            work.gradient, work.scratch,
+        )  # fmt: skip
