@@ -67,6 +67,8 @@ class RangeWeights:
         Whether pushes list the features that they touch; then penalties are applied when a weight is next looked at.
     step : int
         Steps taken so far.
+    scaled : bool
+        Whether rates may be scaled.
     compensation : float
         Strength of delay compensation; 0 for none.
 
@@ -92,11 +94,12 @@ class RangeWeights:
         *,
         sparse: bool,
         step: int = 0,
+        scaled: bool = False,
         compensation: float = 0.0,
     ):
         self.rule, self.schedule, self.penalty, self.outputs = rule, schedule, penalty, outputs
         self.params, self.first, self.second, self.step = params, first, second, step
-        self.sparse, self._compensation = sparse, compensation
+        self.sparse, self._scaled, self._compensation = sparse, scaled, compensation
         self._squares = np.zeros_like(params) if compensation else None
         lazy = sparse and rule.lazy and (penalty.l1 > 0 or penalty.l2 > 0)
         self._last = np.zeros(len(params), np.int32) if lazy else None
@@ -112,7 +115,7 @@ class RangeWeights:
         ----------
         pushed : Pushed
         scale : float
-            Factor on the rate; on the changes, where they are pushed.
+            Factor on the rate, if rates may be scaled; on the changes, where they are pushed.
         pulled : ndarray of shape ((f + 1) k,), optional
             The weights for which the gradient was computed, as far as it touches them: for delay compensation.
         """
@@ -123,7 +126,8 @@ class RangeWeights:
         factor = self.params.dtype.type(1.0 / max(pushed.rows, 1))
         if self._squares is not None and pulled is not None:
             values, factor = self._compensated(pushed, pulled, factor), self.params.dtype.type(1)
-        schedule = Scaled(self.schedule, self.params.dtype.type(scale))
+        # Kernels are compiled for a kind of schedule; most fits scale none.
+        schedule = Scaled(self.schedule, self.params.dtype.type(scale)) if self._scaled else self.schedule
         if pushed.indices is None:
             gradient = np.array(values, self.params.dtype)
             update_dense(

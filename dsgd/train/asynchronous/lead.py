@@ -15,7 +15,7 @@ from ...data.arrays import pack, unpack
 from ...errors import WorkerLost
 from ...server import wire
 from ...server.client import Client
-from ...server.host import ShardHost
+from ...server.host import ShardHost, message_of
 from ...server.shard import Leave
 from ...server.wire import Message
 from ..engine import RankContext
@@ -60,6 +60,7 @@ class Lead:
         self._ledger = Ledger(task.owners, task.bound)
         self._ledger.open(PREPARE)
         self._news: list[bytes] = []
+        self._outbox: list[Message] = []
         self._agreed: Agreed | None = None
         self._setup: Setup | None = None
         self._heard: dict[int, tuple[int, float]] = {}
@@ -79,6 +80,15 @@ class Lead:
 
     def handle(self, message: Message) -> list[Message]:
         """Take a message; return those to send."""
+        answers = self._answers(message)
+        return answers + self._posted()
+
+    def _posted(self) -> list[Message]:
+        """What else is to be sent."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def _answers(self, message: Message) -> list[Message]:
         if message.worker < self._task.workers:
             latest = self._hear(message)
             if message.attempt < latest:
@@ -102,7 +112,7 @@ class Lead:
         self._retake()
         self._watch()
         self._go_on()
-        return messages
+        return messages + self._posted()
 
     def _lease(self, message: Message) -> Message:
         if self.result is not None:
@@ -135,7 +145,7 @@ class Lead:
         """A worker is gone: others do what it was given, and nobody waits for its pushes."""
         self._ledger.lose(worker)
         if self.host.shard is not None:
-            self.host.shard.handle(Leave(worker, attempt))
+            self._outbox += map(message_of, self.host.shard.handle(Leave(worker, attempt)))
         for shard in self._client.shards:
             self._client.tell(shard, Message(wire.LEAVE, worker, attempt))
 

@@ -243,7 +243,7 @@ def make_shard(task: CrewTask, setup: Setup, number: int) -> ParameterShard:
     last = number == task.shards - 1
     weights = RangeWeights(
         recipe.rule, recipe.schedule, penalty if last else penalty._replace(intercept=False), problem.outputs, own[0],
-        own[1], own[2], sparse=recipe.sparse, step=step,
+        own[1], own[2], sparse=recipe.sparse, step=step, scaled=mode.correction == "rate",
         compensation=mode.compensation if mode.correction == "delay" else 0.0,
     )  # fmt: skip
     policy = Policy(mode.staleness, task.config.mode.backup_workers)
