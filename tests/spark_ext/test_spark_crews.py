@@ -216,7 +216,9 @@ def people(spark):
     rng = np.random.default_rng(0)
     rows = pd.DataFrame(rng.normal(size=(2000, 2)), columns=["a", "b"])
     score = 2 * rows["a"] - rows["b"] + rng.logistic(size=2000)
-    return spark.createDataFrame(rows.assign(label=(score > 0).astype(float))).cache()
+    frame = spark.createDataFrame(rows.assign(label=(score > 0).astype(float))).cache()
+    assert frame.count() == 2000  # From here on Spark keeps it, and no fit begins to.
+    return frame
 
 
 def learner(**parameters):
