@@ -1,13 +1,11 @@
 """The connecting end of a parameter server: one connection, whose breaking is noticed."""
 
-from typing import Any
-
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from ..transport.endpoint import Security
 from . import wire
-from .service import open_socket
+from .service import open_socket, receive_frames, send_frames
 from .wire import Message
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -38,7 +36,7 @@ class Dealer:
     def send(self, message: Message) -> bool:
         """Queue a message; False when the connection has broken."""
         try:
-            self._socket.send_multipart(wire.encode(message, self._fit), zmq.NOBLOCK, copy=False)
+            send_frames(self._socket, wire.encode(message, self._fit), zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -51,10 +49,13 @@ class Dealer:
         ValueError
             For what is no message of this fit.
         """
-        if not self._socket.poll(int(1000 * seconds)):
-            return None
-        frames: list[Any] = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        return wire.decode([frame.buffer for frame in frames], self._fit)
+        try:
+            frames = receive_frames(self._socket, zmq.NOBLOCK)
+        except zmq.Again:
+            if not self._socket.poll(int(1000 * seconds)):
+                return None
+            frames = receive_frames(self._socket, zmq.NOBLOCK)
+        return wire.decode(frames, self._fit)
 
     def lost(self) -> str | None:
         """Say how the connection ended, or None while it stands, or is being made."""

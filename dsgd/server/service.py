@@ -5,7 +5,9 @@ and logged once a sender.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import zmq
 
@@ -14,8 +16,8 @@ from . import wire
 from .wire import Message
 
 _log = logging.getLogger("dsgd.server")
-# Seconds between two calls of ``tick`` at most; messages that are taken before it is called again.
-_TICK, _AT_ONCE = 0.1, 256
+# Seconds between two calls of ``tick``, about.
+_TICK = 0.1
 # Messages that are not answered, and may come by another way than those of the same worker that are.
 _ONE_WAY = (wire.BEAT, wire.LEAVE)
 # What CURVE adds to a frame.
@@ -33,6 +35,22 @@ def open_socket(context: zmq.Context, kind: int) -> zmq.Socket:
     made.set(zmq.HEARTBEAT_IVL, 2000)
     made.set(zmq.HEARTBEAT_TIMEOUT, 20000)
     return made
+
+
+def send_frames(endpoint: zmq.Socket, frames: list[Any], flags: int = 0) -> None:
+    """Send the frames of a message; those after the first are large, and are not copied."""
+    if len(frames) == 1:
+        endpoint.send(frames[0], flags)
+    else:
+        endpoint.send_multipart(frames, flags, copy=False)
+
+
+def receive_frames(endpoint: zmq.Socket, flags: int = 0) -> list[Any]:
+    """Receive the frames of a message, as bytes and memoryviews."""
+    frames: list[Any] = [endpoint.recv(flags)]
+    while endpoint.get(zmq.RCVMORE):
+        frames.append(endpoint.recv(copy=False).buffer)
+    return frames
 
 
 class Service:
@@ -69,11 +87,12 @@ class Service:
         """Answer messages until ``tick``, which is called ten times a second and returns messages to send too, returns None."""
         while (messages := tick()) is not None:
             self.send(messages)
-            if self._socket.poll(int(1000 * _TICK)):
-                for _ in range(_AT_ONCE):
-                    message = self._take()
-                    if message is None:
-                        break
+            until = time.monotonic() + _TICK
+            while (left := until - time.monotonic()) > 0:
+                message = self._take()
+                if message is None:
+                    self._socket.poll(int(1000 * left))
+                else:
                     self.send(handle(message))
 
     def send(self, messages: Iterable[Message]) -> None:
@@ -81,24 +100,25 @@ class Service:
         for message in messages:
             sender = self._senders.get((message.worker, message.attempt))
             if sender is not None:
-                self._socket.send_multipart([sender, *wire.encode(message, self._fit)], copy=False)
+                self._socket.send(sender, zmq.SNDMORE)
+                send_frames(self._socket, wire.encode(message, self._fit))
 
     def _take(self) -> Message | None:
         """The next message, or None when there is none now."""
         while True:
             try:
-                sender, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                sender: bytes = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return None
             try:
-                if not frames:
+                if not self._socket.get(zmq.RCVMORE):
                     raise ValueError("it is empty")
-                message = wire.decode([frame.buffer for frame in frames], self._fit)
+                message = wire.decode(receive_frames(self._socket), self._fit)
             except ValueError as error:
-                self._drop(sender.bytes, error)
+                self._drop(sender, error)
                 continue
             if message.kind not in _ONE_WAY:
-                self._senders[message.worker, message.attempt] = sender.bytes
+                self._senders[message.worker, message.attempt] = sender
             return message
 
     def _drop(self, sender: bytes, error: ValueError) -> None:

@@ -1,7 +1,7 @@
 """What lies on the wire between workers and parameter servers: a fixed header, then the raw bytes of some arrays.
 
-A message is one frame with the header, and for each array one or more frames of at most ``CHUNK`` bytes. No pickle, nothing
-executable. All numbers are little-endian.
+A message of up to ``INLINE`` bytes is one frame; a longer one is a frame with the header, and for each array one or more frames
+of at most ``CHUNK`` bytes, which are not copied. No pickle, nothing executable. All numbers are little-endian.
 """
 
 import struct
@@ -12,6 +12,7 @@ import numpy as np
 
 MAGIC = b"dSGP"
 VERSION = 1
+INLINE = 1 << 14
 CHUNK = 4 << 20  # bytes of a frame at most
 MOST_ARRAYS = 8
 
@@ -63,12 +64,15 @@ class Message(NamedTuple):
 
 
 def encode(message: Message, fit: int) -> list[Any]:
-    """The frames of a message; large arrays are not copied, and must not change until they have been sent."""
+    """The frames of a message; arrays of more than ``INLINE`` bytes are not copied, and must not change until they are sent."""
     kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays = message
     head = _HEADER.pack(
         MAGIC, VERSION, kind, len(arrays), flags, worker, attempt, fit, clock, wanted, version, step, rows
     )
-    head += b"".join([_ARRAY.pack(_CODES[array.dtype], array.nbytes) for array in arrays])
+    sizes = [array.nbytes for array in arrays]
+    head += b"".join([_ARRAY.pack(_CODES[array.dtype], size) for array, size in zip(arrays, sizes, strict=True)])
+    if sum(sizes) <= INLINE:
+        return [b"".join([head, *(array.tobytes() for array in arrays)])]
     frames: list[Any] = [head]
     for array in arrays:
         view = array.view(np.uint8)
@@ -97,22 +101,54 @@ def decode(frames: Sequence[Any], fit: int) -> Message:
     magic, protocol, kind, count, flags, worker, attempt, whose, *numbers = _HEADER.unpack_from(head)
     if magic != MAGIC or protocol != VERSION:
         raise ValueError(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {protocol}")
-    if kind >= len(KINDS) or count > MOST_ARRAYS or len(head) != _HEADER.size + count * _ARRAY.size:
+    if kind >= len(KINDS) or count > MOST_ARRAYS or len(head) < _HEADER.size + count * _ARRAY.size:
         raise ValueError(f"unknown kind {kind}, or a header of {len(head)} bytes for {count} arrays")
     if whose != fit:
         raise ValueError("it belongs to another fit")
-    arrays, place = [], 1
+    arrays = _arrays(frames, _announced(head, count))
+    clock, wanted, version, step, rows = numbers
+    return Message(kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays)
+
+
+def _announced(head: Any, count: int) -> list[tuple[np.dtype, int]]:
+    """Dtype and bytes of each array."""
+    announced = []
     for number in range(count):
         code, size = _ARRAY.unpack_from(head, _HEADER.size + number * _ARRAY.size)
         if code >= len(DTYPES) or size % DTYPES[code].itemsize:
             raise ValueError(f"array {number} has dtype code {code} and {size} bytes")
+        announced.append((DTYPES[code], size))
+    return announced
+
+
+def _arrays(frames: Sequence[Any], announced: list[tuple[np.dtype, int]]) -> list[np.ndarray]:
+    """The arrays, which follow the header in its own frame or in frames of their own."""
+    place = _HEADER.size + len(announced) * _ARRAY.size
+    total = sum(size for _, size in announced)
+    if len(frames) == 1:
+        if len(frames[0]) != place + total:
+            raise ValueError(f"the frame has {len(frames[0])} bytes, its header says {place + total}")
+        arrays = []
+        for dtype, size in announced:
+            arrays.append(
+                np.frombuffer(frames[0], dtype, size // dtype.itemsize, place) if size else np.zeros(0, dtype)
+            )
+            place += size
+        return arrays
+    if len(frames[0]) != place:
+        raise ValueError(f"a header of {len(frames[0])} bytes for {len(announced)} arrays")
+    return _pieced(frames[1:], announced)
+
+
+def _pieced(frames: Sequence[Any], announced: list[tuple[np.dtype, int]]) -> list[np.ndarray]:
+    arrays, place = [], 0
+    for number, (dtype, size) in enumerate(announced):
         parts = max(1, -(-size // CHUNK))
         found = frames[place : place + parts]
         if sum(len(frame) for frame in found) != size:
             raise ValueError(f"array {number} has {sum(map(len, found))} bytes, its header says {size}")
-        arrays.append(np.frombuffer(found[0] if parts == 1 else b"".join(found), DTYPES[code]))
+        arrays.append(np.frombuffer(found[0] if parts == 1 else b"".join(found), dtype))
         place += parts
     if place != len(frames):
         raise ValueError(f"{len(frames) - place} frames follow the last array")
-    clock, wanted, version, step, rows = numbers
-    return Message(kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays)
+    return arrays
