@@ -132,46 +132,83 @@ def move_entries(moves, rows, start, stop, room):
 
 
 @helper
+def products(own, at, together, seen, begin, count):
+    """Of ``count`` numbers, the squares of the thread's changes and of the others', and the products of both, summed up."""
+    zero = own.dtype.type(0)
+    mine, theirs, both = zero, zero, zero
+    for i in range(count):
+        my_change = own[at + i] - seen[begin + i]
+        their_change = together[begin + i] - seen[begin + i]
+        mine += my_change * my_change
+        theirs += their_change * their_change
+        both += my_change * their_change
+    return np.float64(mine), np.float64(theirs), np.float64(both)
+
+
+@helper
 def agreement(own, together, seen, hot):
     """How far the thread's changes go the way of the others': part of its own, and of theirs, from 0 (across) to 1 (alike)."""
-    mine, theirs, both = 0.0, 0.0, 0.0
-    for i in range(together.size):
-        j = i if i < hot else own.size - together.size + i
-        mine_i = np.float64(own[j] - seen[i])
-        theirs_i = np.float64(together[i] - seen[i])
-        mine += mine_i * mine_i
-        theirs += theirs_i * theirs_i
-        both += mine_i * theirs_i
+    tail = together.size - hot
+    mine, theirs, both = products(own, 0, together, seen, 0, hot)
+    mine_last, theirs_last, both_last = products(own, own.size - tail, together, seen, hot, tail)
+    both += both_last
     if both <= 0:
         return 0.0, 0.0
-    return min(both / mine, 1.0), min(both / theirs, 1.0)
+    return min(both / (mine + mine_last), 1.0), min(both / (theirs + theirs_last), 1.0)
+
+
+@helper
+def add_stretch(own, at, together, seen, begin, count, mine, theirs):
+    """Make ``count`` numbers what was seen, plus ``mine`` times the thread's changes and ``theirs`` times the others'."""
+    for i in range(count):
+        before = seen[begin + i]
+        new = before + mine * (own[at + i] - before) + theirs * (together[begin + i] - before)
+        together[begin + i] = new
+        own[at + i] = new
+        seen[begin + i] = new
 
 
 @helper
 def add_changes(own, together, seen, hot, mine, theirs):
-    """Make the merged numbers what was seen, ``mine`` times the thread's changes, and ``theirs`` times the others'."""
-    kind = own.dtype.type
-    for i in range(together.size):
-        j = i if i < hot else own.size - together.size + i
-        new = together[i] + kind(mine) * (own[j] - seen[i]) - kind(1 - theirs) * (together[i] - seen[i])
-        together[i] = new
-        own[j] = new
-        seen[i] = new
+    """Merge the hot numbers of one array, and the intercepts; of the changes, these parts."""
+    if own is not None:
+        kind = own.dtype.type
+        tail = together.size - hot
+        add_stretch(own, 0, together, seen, 0, hot, kind(mine), kind(theirs))
+        add_stretch(own, own.size - tail, together, seen, hot, tail, kind(mine), kind(theirs))
+
+
+@helper
+def average_stretch(own, at, together, seen, begin, count, share):
+    """Of ``count`` numbers, go ``share`` of the way from what is there to what the thread has."""
+    for i in range(count):
+        new = together[begin + i] + share * (own[at + i] - together[begin + i])
+        together[begin + i] = new
+        own[at + i] = new
+        seen[begin + i] = new
 
 
 @helper
 def merge_state(own, together, seen, hot, share):
-    """Add the changes of a sum; of moving averages, go ``share`` of the way from what is there to what the thread has."""
+    """Merge an array of the rule's state: a sum where ``share`` is 1, else moving averages."""
     if own is not None:
         if share == 1:
             add_changes(own, together, seen, hot, 1.0, 1.0)
         else:
-            for i in range(together.size):
-                j = i if i < hot else own.size - together.size + i
-                new = together[i] + share * (own[j] - together[i])
-                together[i] = new
-                own[j] = new
-                seen[i] = new
+            tail = together.size - hot
+            average_stretch(own, 0, together, seen, 0, hot, share)
+            average_stretch(own, own.size - tail, together, seen, hot, tail, share)
+
+
+@helper
+def solve_stretch(rule, params, at, first, second, together, seen, begin, count, step, l1, l2):
+    zero = params.dtype.type(0)
+    for i in range(count):
+        j = at + i
+        new = rule_settle(rule, params[j], first[j], second[j], zero, step, l1, l2)
+        params[j] = new
+        together[begin + i] = new
+        seen[begin + i] = new
 
 
 @helper
@@ -179,15 +216,10 @@ def solve_weights(rule, penalty, params, first, second, together, seen, hot, ste
     """Let the rule make the merged weights anew, if it is one of two sums whose weights are a function of them."""
     if second is not None:
         zero = params.dtype.type(0)
-        tail = params.size - together.size
-        for i in range(together.size if penalty.intercept else hot):
-            j = i if i < hot else tail + i
-            l1 = penalty.l1 if i < hot else zero
-            l2 = penalty.l2 if i < hot else zero
-            new = rule_settle(rule, params[j], first[j], second[j], zero, step, l1, l2)
-            params[j] = new
-            together[i] = new
-            seen[i] = new
+        tail = together.size - hot
+        solve_stretch(rule, params, 0, first, second, together, seen, 0, hot, step, penalty.l1, penalty.l2)
+        if penalty.intercept:
+            solve_stretch(rule, params, params.size - tail, first, second, together, seen, hot, tail, step, zero, zero)
 
 
 @compiled
