@@ -21,8 +21,10 @@ from dsgd import read_parquet
 from dsgd.errors import WorkerLost
 from dsgd.train import selftest
 from spark_ext.cluster.engine import SparkEngine
+from spark_ext.cluster.feed import FedDataset, Feed
 
-SELF = "dsgd.train.selftest:"
+SELF, CREW = "dsgd.train.selftest:", "dsgd.train.selftest_crew:"
+FED = Path(__file__).parents[1] / "spark_ext" / "fed_members.py"
 
 
 def session(master, directory, **more):
@@ -172,6 +174,32 @@ def ranks_and_rounds(engine, directory):
     return told
 
 
+def crews(spark, engine):
+    """What crews come to when a member is killed, when an executor is, under fed members too, and when they are interrupted."""
+    # Spark itself runs a task again three times, and then its job has failed.
+    found = json.loads(engine.crew(CREW + "meet", [(1, 4)] * 2, servers=1, deadline=90.0))
+    told = {"met": [record["attempt"] for record in found], "scratch": sorted({record["scratch"] for record in found})}
+    spark.sparkContext.addPyFile(str(FED))
+    for disturbed in (False, True):
+        starts, engine.feed = [], Feed(f"fed-{disturbed}", spark.range(10_000))
+
+        def note(record, disturbed=disturbed, starts=starts):
+            starts.append([record["share"], record["attempt"]])
+            if disturbed and starts[-1] == [0, 0]:
+                kill_executor(record["process"])
+
+        payload = (FedDataset(engine.feed.name, 2, None, None), 0, [int(disturbed), 0])
+        function = "fed_members:" + ("stay" if disturbed else "add_up")
+        found = json.loads(engine.crew(function, [payload] * 2, servers=0, deadline=90.0, on_report=note))
+        told["disturbed" if disturbed else "fed"] = [found, sorted(starts)]
+    engine.feed = None
+    try:
+        engine.crew(CREW + "report_for_ever", [None] * 2, servers=1, on_report=lambda _: _thread.interrupt_main())
+    except KeyboardInterrupt:
+        told["interrupt"] = len(selftest.check(engine, 2, deadline=90.0))
+    return told
+
+
 def main(master, directory):
     """Everything on a standalone cluster; of what is the same there, executors of a local-cluster show a part."""
     standalone = master.startswith("spark:")
@@ -186,11 +214,13 @@ def main(master, directory):
             }
             if standalone:
                 told |= ranks_and_rounds(engine, directory)
+                told["crews"] = crews(spark, engine)
             path = str(Path(directory, "rows.parquet")) if standalone else None
             told["fit"] = fit_that_loses_an_executor(spark, engine, path)
             if standalone:
                 told["coefficients"] = list(estimator().fit(spark.createDataFrame(table())).coefficients)
-            told["left"] = [path for path in told["scratch"] if os.path.exists(path)]
+            scratch = told["scratch"] + told.get("crews", {}).get("scratch", [])
+            told["left"] = [path for path in scratch if os.path.exists(path)]
     finally:
         spark.stop()
     if standalone:

@@ -110,9 +110,22 @@ def test_standalone_cluster(standalone, tmp_path):
     assert told["rounds"] == [[n, n] for n in range(1, 5)], "leaves find what they left in the round before"
     assert told["executor"] == "WorkerLost"
     assert told["after_executor"] == 2
+    check_crews(told["crews"])
     assert told["fit"]["apart"] == 0.0, "with rows from files, to the last bit"
     assert len(told["dynamic"]["said"]) == 1
     assert told["dynamic"]["coefficients"] == pytest.approx(told["coefficients"], rel=0.01, abs=0.01)
+
+
+def check_crews(told):
+    assert told["met"] == [1, 4]
+    assert len(told["scratch"]) == 1, "members of one machine share a directory, whatever their executors"
+    (whole, starts), (again, disturbed) = told["fed"], told["disturbed"]
+    assert again == whole, "who is started again elsewhere has the same rows"
+    assert sum(one["rows"] for one in whole) == 10_000
+    assert sum(one["sum"] for one in whole) == 10_000 * 9_999 // 2
+    assert starts == [[0, 0], [1, 0]]
+    assert disturbed == [[0, 0], [0, 1], [1, 0]], "of two members the one dies whose executor does"
+    assert told["interrupt"] == 2, "all jobs have ended: a gang has its slots"
 
 
 DRIVER = """
