@@ -1,13 +1,11 @@
-"""What a fitted estimator answers: predictions, metrics, weights, scikit-learn's attributes, and a directory to keep it in.
+"""What a fitted estimator answers: predictions, metrics, weights, and a directory to keep it in.
 
 A face on another engine overrides ``_apply`` and ``_measure`` for the kinds of data that it knows.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import scipy.sparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..data.dataset import Dataset
@@ -16,21 +14,13 @@ from ..display import Table
 from ..errors import ConfigError
 from ..fitted import LinearModel
 from ..metrics import Metrics
-from ..train.plain import RULE as PLAIN
 from . import inputs
-from .history import History
+from .attributes import Attributes
 
 
-class Fitted(BaseEstimator):
-    """The half of an estimator that needs a model.
+class Fitted(Attributes):
+    """The half of an estimator that needs a model."""
 
-    Attributes
-    ----------
-    model_ : LinearModel
-        What was fitted; the attributes below are views of it.
-    """
-
-    model_: LinearModel
     _task: ClassVar[str]
 
     def predict(self, X, offset=None):
@@ -178,103 +168,3 @@ class Fitted(BaseEstimator):
             self.n_features_in_ = model.spec.layout.size
         else:
             inputs.note_columns(self, model.spec.columns)
-
-    @property
-    def coef_(self) -> Any:
-        """Coefficients on the scale of the data as given, of shape (k, d); k is 1 for two classes. See :meth:`sparsify`."""
-        coef = self._fitted.coef
-        return scipy.sparse.csr_matrix(coef) if self._is_sparse else coef
-
-    def sparsify(self):
-        """Let ``coef_`` be a sparse matrix, of shape (k, d): smaller to look at where a penalty has left many zeros.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-        """
-        check_is_fitted(self, "model_")
-        self._sparse_coef = True
-        return self
-
-    def densify(self):
-        """Let ``coef_`` be an array again.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        NotFittedError
-        """
-        check_is_fitted(self, "model_")
-        self._sparse_coef = False
-        return self
-
-    @property
-    def _is_sparse(self) -> bool:
-        return getattr(self, "_sparse_coef", False)
-
-    @property
-    def intercept_(self) -> np.ndarray:
-        """Intercepts, of shape (k,)."""
-        return self._fitted.intercept
-
-    @property
-    def n_iter_(self) -> int:
-        """Epochs that were run."""
-        return self._fitted.epochs
-
-    @property
-    def t_(self) -> float:
-        """Optimiser steps of a rank that were taken: rounds where "auto" solves for few weights, else mini-batches, or rows.
-
-        A fit that goes on from another with the same rule goes on counting. Plain steps are counted as scikit-learn does: 1 and
-        the rows that were used, by ``fit`` anew.
-        """
-        return self._fitted.steps + 1.0 if self._plain_state else self._fitted.steps
-
-    @property
-    def _plain_state(self) -> dict[str, Any]:
-        """What plain steps have left to go on from; empty after a fit of another kind."""
-        state = getattr(self, "_state", {})
-        return state if state.get("rule") == PLAIN else {}
-
-    def _iterates(self, name: str, what: str) -> np.ndarray:
-        """Iterates or averages by output, of shape (k, d + 1), where plain steps were averaged."""
-        if self._plain_state.get(name) is None:
-            raise AttributeError(
-                f"this {type(self).__name__} has no {what}: it was not fitted with plain steps and average"
-            )
-        return self._plain_state[name].reshape(self._fitted.coef.shape[1] + 1, -1).T
-
-    @property
-    def _standard_coef(self) -> np.ndarray:
-        return self._iterates("first", "last iterate")[:, :-1]
-
-    @property
-    def _standard_intercept(self) -> np.ndarray:
-        return self._iterates("first", "last iterate")[:, -1]
-
-    @property
-    def _average_coef(self) -> np.ndarray:
-        return self._iterates("second", "average")[:, :-1]
-
-    @property
-    def _average_intercept(self) -> np.ndarray:
-        return self._iterates("second", "average")[:, -1]
-
-    @property
-    def history_(self) -> History:
-        """What happened in each epoch."""
-        return History(self._fitted.history)
-
-    @property
-    def _fitted(self) -> LinearModel:
-        if "model_" not in vars(self):
-            raise AttributeError(f"this {type(self).__name__} is not fitted yet; call fit first")
-        return self.model_
