@@ -170,7 +170,7 @@ BAD = [
     ({"x": [1.0, -math.inf]}, r"'x' is -inf in row 41 of f\.parquet"),
     ({"x": [1.0, 1e300]}, r"'x' is inf in row 41 of f\.parquet; numbers must be finite as float32"),
     ({"x": ["1", "b"]}, r"'x' of f\.parquet is of type string"),
-    ({"z": [1.0, 2.0], "x": None}, r"one column 'x' was expected and f\.parquet has 0"),
+    ({"z": [1.0, 2.0], "x": None}, r"f\.parquet has no column 'x', and the model needs one"),
     ({"v": [[1.0, 2.0], [1.0]]}, r"'v' has a vector of length 1 in row 41 of f\.parquet; 2 was expected"),
     ({"v": [[1.0, 2.0], None]}, r"'v' is null in row 41"),
     ({"v": [[1.0, 2.0], [1.0, math.nan]]}, r"'v\[1\]' is NaN in row 41"),

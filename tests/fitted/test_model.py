@@ -121,7 +121,7 @@ def test_measures_add_up(binary, X):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: frame.drop(columns="city"), "'city' was expected"),
+        (lambda frame: frame.drop(columns="city"), "no column 'city', and the model needs one"),
         (lambda frame: frame.assign(x="text"), "'x'.*expected to be a number"),
         (lambda frame: frame.assign(z=np.inf), "'z' is inf in row 0"),
         (lambda frame: frame.assign(x=[np.nan, *[1.0] * 199]), "'x' is null in row 0"),
