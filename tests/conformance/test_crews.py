@@ -70,22 +70,19 @@ class CrewSuite(ABC):
             assert record["host"]
         assert len({record["machine"] for record in found}) == 1
 
-    def test_all_members_may_be_servers_and_none_may(self, engine):
-        for servers in (0, 2):
-            found = json.loads(self.crew(engine, "meet", [(0, 0)] * 2, servers=servers))
-            assert [record["rank"] for record in found] == [0, 1]
+    def test_all_members_may_be_servers(self, engine):
+        found = json.loads(self.crew(engine, "meet", [(0, 0)] * 2, servers=2))
+        assert [record["rank"] for record in found] == [0, 1]
 
-    def test_a_crew_of_one(self, engine):
-        for servers in (0, 1):
-            (found,) = json.loads(self.crew(engine, "meet", [(0,)], servers=servers))
-            assert found["size"] == 1
+    def test_a_crew_of_one_without_a_server(self, engine):
+        (found,) = json.loads(self.crew(engine, "meet", [(0,)], servers=0))
+        assert found["size"] == 1
 
     def test_the_first_members_bytes_come_back_of_any_length(self, engine):
         pattern = random.Random(3).randbytes(3 * MEGABYTE + 1)
         payloads = [(40 * MEGABYTE, pattern)] + [(0, b"")] * (self.members - 1)
         found = self.crew(engine, "dsgd.train.selftest:blob", payloads)
         assert found == (b"\0" + pattern * 14)[: 40 * MEGABYTE]
-        assert self.crew(engine, "dsgd.train.selftest:blob", (0, b"")) == b""
 
     def test_the_board_shows_the_latest_value(self, engine):
         found = json.loads(self.crew(engine, "write", [64 * KILOBYTE]))
@@ -127,39 +124,28 @@ class CrewSuite(ABC):
         self.recover(engine)
 
     @pytest.mark.timeout(180)
-    def test_more_deaths_than_restarts_end_the_crew(self, engine):
-        if self.no_kill:
-            pytest.skip(self.no_kill)
-        with pytest.raises(WorkerLost, match="restarts=1"):
-            self.crew(engine, ENDS, self.ends("kill"), restarts=1)
-        self.recover(engine)
-        assert len(self.meet(engine)) == self.members
-
-    @pytest.mark.timeout(180)
-    def test_without_restarts_the_first_death_ends_the_crew(self, engine):
+    def test_a_death_too_many_ends_the_crew(self, engine):
         if self.no_kill:
             pytest.skip(self.no_kill)
         with pytest.raises(WorkerLost, match=r"rank \d.*restarts=0"):
             self.crew(engine, ENDS, self.ends("kill"), restarts=0)
         self.recover(engine)
 
-    @pytest.mark.parametrize(("end", "error"), [("config", ConfigError), ("data", DataError)])
-    def test_our_own_error_ends_the_crew_as_itself(self, engine, end, error):
-        with pytest.raises(error, match=f"rank {self.members - 1} was told to refuse") as caught:
-            self.crew(engine, ENDS, self.ends(end))
-        assert type(caught.value) is error
+    def test_our_own_error_ends_the_crew_as_itself(self, engine):
+        with pytest.raises(DataError, match=f"rank {self.members - 1} was told to refuse") as caught:
+            self.crew(engine, ENDS, self.ends("data"))
+        assert type(caught.value) is DataError
 
-    @pytest.mark.parametrize(("end", "what"), [("error", "ZeroDivisionError"), ("exit", "SystemExit: 3")])
-    def test_any_other_error_arrives_with_its_traceback(self, engine, end, what):
-        with pytest.raises(WorkerLost, match=what) as caught:
-            self.crew(engine, ENDS, self.ends(end))
+    def test_any_other_error_arrives_with_its_traceback(self, engine):
+        with pytest.raises(WorkerLost, match="ZeroDivisionError") as caught:
+            self.crew(engine, ENDS, self.ends("error"))
         assert f"rank {self.members - 1} failed" in str(caught.value)
         assert "Traceback" in str(caught.value)
         assert "selftest.py" in str(caught.value)
 
     def test_the_leads_own_error_arrives(self, engine):
-        with pytest.raises(DataError, match="rank 0 was told to refuse"):
-            self.crew(engine, ENDS, ["data"] + ["wait"] * (self.members - 1))
+        with pytest.raises(ConfigError, match="rank 0 was told to refuse"):
+            self.crew(engine, ENDS, ["config"] + ["wait"] * (self.members - 1))
 
     def test_members_that_have_done_their_part_are_not_missed(self, engine):
         """The others return at once; the lead reports for a while, and is not disturbed."""
@@ -182,7 +168,7 @@ class CrewSuite(ABC):
                 assert "left behind" in caplog.text
         finally:
             release.touch()
-        assert len(self.meet(engine)) == self.members
+        assert len(self.meet(engine)) == self.members, "what was left behind leaves room when it ends"
 
     def test_reports_arrive_in_order_in_the_calling_thread(self, engine):
         if self.no_reports:
@@ -235,7 +221,7 @@ class CrewSuite(ABC):
 
     def test_the_members_of_a_crew_cannot_gather(self, engine):
         with pytest.raises(ConfigError, match="needs a gang"):
-            self.crew(engine, "dsgd.train.selftest:gather", b"a")
+            self.crew(engine, "dsgd.train.selftest:gather", [b"a"])
 
     @pytest.mark.timeout(180)
     def test_two_crews_at_once(self, engine):
@@ -276,6 +262,8 @@ class TestThreads(CrewSuite):
 
 
 class TestProcesses(CrewSuite):
+    members = 2  # Each costs the time of an interpreter's start.
+
     @pytest.fixture
     def engine(self):
         with LocalEngine(processes=True) as engine:

@@ -12,6 +12,7 @@ from dsgd.errors import ConfigError, DataError, WorkerLost
 
 pytest.importorskip("distributed")
 
+import distributed
 from distributed import Client, LocalCluster
 
 from dask_ext.engine import DaskEngine
@@ -151,6 +152,30 @@ def test_a_member_whose_worker_leaves_goes_to_another_with_room(threaded_client)
     assert seen == {(0, 0), (0, 1)}
 
 
+@pytest.mark.parametrize("kind", ["dsgd-member", "dsgd-host"])
+def test_members_that_dask_has_lost_are_started_again_on_the_same_worker(threaded_client, kind):
+    """As when a worker has come back at its address: the worker is there, but it knows the task or the actor no more."""
+    seen = set()
+
+    def lose(record):
+        if not seen:
+            keys = [key for key in threaded_client.run_on_scheduler(left) if key.startswith(kind)]
+            lost = [distributed.Future(key, client=threaded_client) for key in keys]
+            threaded_client.cancel(lost, force=True)
+        seen.add((record["rank"], record["attempt"]))
+        if {(0, 1), (1, 1)} <= seen:
+            raise Enough
+
+    options = {"servers": 1, "on_report": lose, "deadline": 30.0}
+    with DaskEngine(threaded_client, workers=sorted(threaded_client.nthreads())[:1]) as engine:
+        with pytest.raises(Enough):
+            engine.crew(SELF + "report_for_ever", [None] * 2, **options)
+        seen.clear()
+        with pytest.raises(WorkerLost, match="restarts=0"):
+            engine.crew(SELF + "report_for_ever", [None] * 2, restarts=0, **options)
+        assert len(meet(engine, [0, 0], servers=1)) == 2
+
+
 def test_a_member_for_which_there_is_no_room_any_more_is_lost(threaded_client):
     leavers = sorted(threaded_client.nthreads())[1:]
 
@@ -175,11 +200,8 @@ def test_a_worker_that_comes_back_at_its_address_is_another(tmp_path):
         DaskEngine(client) as engine,
     ):
         before = set(client.nthreads())
-        for servers in (0, 1):
-            found = meet(engine, [1], servers=servers, deadline=60.0)
-            assert found[0]["attempt"] == 1
-            assert found[0]["process"] != found[0]["first"]
         found = meet(engine, [0, 1], servers=1, deadline=60.0)
         assert [record["attempt"] for record in found] == [1, 1]
+        assert not {record["process"] for record in found} & {record["first"] for record in found}
         assert set(client.nthreads()) == before
         assert nothing_is_left(client) == []
