@@ -125,7 +125,8 @@ class Hogwild:
         self._rows = 0
         # State that catches up with steps it has missed is a sum, and adds up over threads; moving averages are averaged.
         share = 1.0 if rule.lazy else 1.0 / len(passes)
-        self._block_size = problem.layout.dense + SLOTS
+        # Threads' own parts are further apart than cores fetch at once.
+        self._block_size = problem.layout.dense + SLOTS + 64
         self._copies = Copies(
             State(params, first, second),
             len(passes),
@@ -303,10 +304,10 @@ class Hogwild:
             last = np.zeros(0, np.int32) if last is None else last
             return hogwild_online(
                 *about, bare(p.frame), chunks.starts, *share, own, last, self._rates, self._base, len(self._workers), meeting,
-                self._hot.moves_of(number), scale, work.scratch, worker.room,
+                self._hot.moves_of(number), scale, worker.scratch, worker.room,
             )  # fmt: skip
         kernel = hogwild_steps if p.outputs == 1 else hogwild_steps_multi
         return kernel(
             *about, chunks.starts, chunks.bounds, *share, own, last, self._clock, self._base, meeting, self._sparse, scale,
-            work.gradient, work.scratch,
+            worker.gradient, worker.scratch,
         )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..kernels.claims import CLAIMS
 from ..kernels.hogwild import Meeting, State
+from .hogwild_lines import apart
 
 # Numbers from one intercept to the next: further apart than cores fetch at once.
 _APART = 64
@@ -83,7 +84,7 @@ class Copies:
             self.model, *self.own = (_map(lambda part, t=t: part[t], parts) for t in range(threads + 1))
         else:
             self.model = _map(np.array, model)
-            self.own = [_map(np.array, self.model) if kind == "all" else self.model for _ in range(threads)]
+            self.own = [_map(apart, self.model) if kind == "all" else self.model for _ in range(threads)]
         self._keep_accounts(threads, lazy)
         self.meetings: list[Meeting] = []
         self._places = np.zeros(0, np.intp)
@@ -96,7 +97,7 @@ class Copies:
             paid = np.zeros(len(self.model.params), np.int32)
             kept = {
                 "none": lambda: [paid] * threads,
-                "all": lambda: [paid.copy() for _ in range(threads)],
+                "all": lambda: [apart(paid) for _ in range(threads)],
                 "hot": lambda: stretches(paid, threads, self.block)[1:],
             }[self.kind]()
             self.last = list(kept)
@@ -114,11 +115,11 @@ class Copies:
         hot = max(count - self.outputs, 0)
         self._places = places
         self._begun = _map(lambda a: a[self._places], self.model)
-        together, claims = _map(np.array, self._begun), np.zeros(CLAIMS, np.int64)
+        together, claims = _map(apart, self._begun), apart(np.zeros(CLAIMS, np.int64))
         kind = self.model.params.dtype.type
         self.meetings = []
         for own in self.own:
-            seen = _map(np.array, self._begun)
+            seen = _map(apart, self._begun)
             if count:
                 for copy, values in zip(own, seen, strict=True):
                     if copy is not None:

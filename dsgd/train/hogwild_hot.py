@@ -17,7 +17,7 @@ from ..kernels.rows import Frame, Rows
 # Hot weights at most: as many as cover most of what rows use, and no more than can be merged in the time of some ten rows.
 SLOTS = 4096
 # Rows that are counted.
-SAMPLE = 1 << 14
+SAMPLE = 1 << 13
 # Part of the best coverage that the first numbers of the columns must have to be preferred to the table.
 _NEARLY = 0.9
 
@@ -78,9 +78,9 @@ def choose_hot(rows: Rows, frame: Frame, size: int, block: int) -> Hot:
     codes, entries = _sample(rows, frame)
     first, counted = rows.dense.shape[1], min(SAMPLE, len(rows.label))
     room = min(SLOTS, block - first)
-    counts = np.bincount(codes.ravel(), minlength=size) + np.bincount(entries, minlength=size)
-    commonest = np.argsort(-counts, kind="stable")[:room]
-    commonest = commonest[counts[commonest] > 1]
+    counts = np.bincount(np.concatenate([codes.ravel(), entries]), minlength=size)
+    repeated = np.flatnonzero(counts > 1)
+    commonest = repeated[np.argsort(-counts[repeated], kind="stable")[:room]]
     if codes.size and not entries.size and rows.indptr.size <= 1:
         low, length = _heads(codes, room)
         heads = np.concatenate([np.arange(a, a + n) for a, n in zip(low, length, strict=True)])

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..kernels.hogwild import Room
 from ..kernels.rows import Rows
+from ..kernels.steps import Scratch
 from ..objective.passes import Pass
 from .batches import bounds
+from .hogwild_lines import apart, scratch_apart
 
 # Rows of a chunk, at least: threads that merge after each are seldom refused, and spend little time on it.
 _ROWS = 512
@@ -103,15 +105,27 @@ class Worker:
     Parameters
     ----------
     work : Pass
+        What they are made like.
+
+    Attributes
+    ----------
+    scratch : Scratch
+    gradient : ndarray of shape ((d + 1) k,)
+    room : Room
     """
 
     def __init__(self, work: Pass):
         self.work = work
         self.room = make_room(0, 0, 0)
+        self.gradient = apart(work.gradient)
+        self._made: Scratch = work.scratch
+        self.scratch = scratch_apart(work.scratch)
 
     def prepare(self, chunks: Chunks, columns: int) -> None:
         """Make room for a run of a block, whose rows have ``columns`` codes, interactions included."""
         self.work.make_room(chunks.rows)
+        if self._made is not self.work.scratch:
+            self._made, self.scratch = self.work.scratch, scratch_apart(self.work.scratch)
         entries = self._longest_run(chunks)
         codes, _, _, _, indices, _, _ = self.room
         if len(codes) == 0 or codes.shape[1] != columns or len(indices) < entries:
@@ -127,7 +141,8 @@ class Worker:
 
 def make_room(run: int, columns: int, entries: int) -> Room:
     """Return buffers for a run's codes and sparse entries."""
-    arrays = np.zeros((run, columns), np.int32), np.zeros(run + 1, np.int64), np.zeros(entries, np.int32)
+    shapes = ((run, columns), np.int32), (run + 1, np.int64), (entries, np.int32)
+    arrays = [apart(np.zeros(shape, dtype)) for shape, dtype in shapes]
     codes, indptr, indices = (_read_only(array) for array in arrays)
     return Room(arrays[0], codes, arrays[1], indptr, arrays[2], indices, np.zeros(1, np.int64))
 
