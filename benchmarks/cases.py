@@ -74,6 +74,15 @@ CASES = (
         ),
     ),
     Case(
+        "hogwild_click", "benchmarks.runs:hogwild_click", 2, 300, 15,
+        (
+            Line("hogwild_click", "online AdaGrad epoch, two lock-free threads on the same weights / one thread", "speedup",
+                 "two_threads", 1.6, "one_thread", loss_margin=0.005),
+            Line("hogwild_apart", "yardstick: the same, each with weights of its own / one thread", "speedup", "apart", None,
+                 "one_thread"),
+        ),
+    ),
+    Case(
         "cold", "benchmarks.runs:cold", 1, 300, 7,
         (
             Line("click_cold", "Parquet to the end of the first epoch / pyarrow reading it with dictionaries", "overhead",

@@ -65,6 +65,20 @@ def click_epoch(rows: int, rounds: int) -> dict:
             return _result(sides, rounds, store.rows)
 
 
+def hogwild_click(rows: int, rounds: int) -> dict:
+    """The online epoch by two threads on one vector of weights, by one, and by two that share nothing."""
+    from .ours import epochs, hogwild
+
+    with tempfile.TemporaryDirectory() as scratch:
+        store, layout = epochs.parquet_store(click.click(rows) / "train", scratch)
+        with store:
+            epoch = hogwild.Epoch(store, layout)
+    sides = {"two_threads": lambda: epoch.together(2), "one_thread": lambda: epoch.together(1), "apart": epoch.apart}
+    for side in sides.values():
+        side()  # compiles
+    return _result(sides, rounds, data.split_rows(rows)[0])
+
+
 def cold(rows: int, rounds: int) -> dict:
     """Parquet to the end of the first online epoch, against pyarrow reading the files with dictionaries."""
     from .ours import epochs
