@@ -6,6 +6,7 @@ and what may be left of it is withdrawn. One that does not end when the crew is 
 """
 
 import collections
+import contextlib
 import logging
 import os
 import queue
@@ -113,7 +114,8 @@ class Crew:
         self._cancel(lives)
         for life in lives:
             self._forget(life)
-        for rank, life in sorted({life.rank: life for life in lives}.items(), key=lambda item: item[0] not in said):
+        for life in sorted(lives, key=lambda life: life.rank not in said):
+            rank = life.rank
             default = f"the worker {site.address} of rank {rank} has left the cluster, or was killed"
             if self._roll.ended(rank, life.attempt, Failure(rank, LOST, said.get(rank, default))):
                 self._starting[rank] = time.monotonic()
@@ -134,20 +136,19 @@ class Crew:
         """Start the members that are due where their worker is ready."""
         for rank in list(self._starting):
             life = self._lives.get(rank)
-            if life is None and not self._computed(rank):
+            ready = life is not None or self._computed(rank)
+            if not ready and present:
                 self._starting[rank] = time.monotonic()
-                continue
-            since = self._starting[rank]
-            if time.monotonic() - since > self._plan.deadline:
+            elif time.monotonic() - self._starting[rank] > self._plan.deadline:
                 where = f"the worker {life.site.address} has not begun with it" if life else "no worker had room for it"
                 raise WorkerLost(f"rank {rank} had not started after {self._plan.deadline:g} s: {where}")
-            if life is None:
+            if life is None and ready:
                 site = self._site(rank, present)
                 if site is not None and site.ready():
                     self._begin(rank, site, present)
 
     def _computed(self, rank: int) -> bool:
-        """Whether what a member's payload holds is there; until then it is not due."""
+        """Whether what a member's payload holds is there; until then it is not due, if there are workers to compute it."""
         futures = self._packed[rank][1]
         for future in futures:
             if future.status in ("error", "cancelled"):
@@ -218,8 +219,9 @@ class Crew:
         if addresses:
             fit = self._plan.fit
             bounded(lambda: self._client.run(crew_member.end, fit, workers=addresses, on_error="ignore"))
-        while self._lives and time.monotonic() < limit:
-            look()
+        with contextlib.suppress(WorkerLost):  # The scheduler is silent: what the crew was for is here.
+            while self._lives and time.monotonic() < limit:
+                look()
         if self._lives:
             _log.warning(
                 "ranks %s have not returned %g s after the crew ended, and are left behind on their workers: Dask cannot"
