@@ -98,6 +98,26 @@ def test_payloads_may_hold_futures_and_be_large(dask_client, servers):
         assert engine.crew(MEASURE, [b"y" * (3 << 20)], servers=servers) == f"{3 << 20}:121".encode()
 
 
+def test_data_that_is_still_computed_is_waited_for(threaded_client):
+    def slow():
+        time.sleep(4.0)
+        return b"slow"
+
+    busy = sorted(threaded_client.nthreads())[1]
+    future = threaded_client.submit(slow, workers=[busy], pure=False)
+    with DaskEngine(threaded_client) as engine:
+        assert engine.crew(MEASURE, [future], servers=1, deadline=3.0) == f"4:{ord('w')}".encode()
+
+
+def test_data_that_cannot_be_computed_is_told(threaded_client):
+    def fail():
+        raise ValueError("no such file")
+
+    future = threaded_client.submit(fail, pure=False)
+    with DaskEngine(threaded_client) as engine, pytest.raises(WorkerLost, match=r"the data of rank 1 .*no such file"):
+        engine.crew(MEASURE, [b"x", future], servers=1)
+
+
 def test_nothing_is_left_by_a_crew_that_failed(dask_client):
     with DaskEngine(dask_client) as engine:
         with pytest.raises(DataError, match="rank 2 was told to refuse"):
