@@ -185,6 +185,21 @@ def lowered(schedule: Any, divisor: float = 5.0) -> Any:
     return schedule
 
 
+def multiplied(schedule: Any, factor: float) -> Any:
+    """Return a schedule of the same type whose rates are ``factor`` times as large.
+
+    Examples
+    --------
+    >>> multiplied(make_schedule("invscaling", eta0=1.0), 2.0)
+    InverseScaling(eta0=2.0, power_t=0.5)
+    """
+    if isinstance(schedule, WarmUp):
+        return schedule._replace(after=multiplied(schedule.after, factor))
+    if isinstance(schedule, Optimal):
+        return schedule._replace(alpha=schedule.alpha / factor)
+    return schedule._replace(eta0=type(schedule.eta0)(schedule.eta0 * factor))
+
+
 def stretched(schedule: Any, total_steps: float) -> Any:
     """Return a "cosine" schedule that ends at ``total_steps``, warm-up included; any other schedule is returned as it is.
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dsgd import Sync, read_parquet
+from dsgd import Async, Sync, read_parquet
 from dsgd.fitted import load
+from dsgd.train.modes import Mode
 
 from ..faces import build, train
 from .flights import CATEGORICAL, FIRST_HELD_OUT_MONTH, INTERACTIONS, LABEL, NUMERIC
@@ -29,7 +30,7 @@ class Run:
 
     engine: str
     name: str
-    mode: Sync
+    mode: Mode
     ranks: int = RANKS
 
 
@@ -37,10 +38,14 @@ RUNS = (
     Run("local", "one rank", Sync(), ranks=1),
     Run("local", "ring", Sync()),
     Run("local", "model averaging", Sync(local_steps="epoch")),
+    Run("local", "asynchronous", Async()),
     Run("dask", "ring", Sync()),
     Run("dask", "tree-aggregate", Sync(topology="engine")),
+    Run("dask", "asynchronous", Async()),
     Run("spark", "ring", Sync()),
     Run("spark", "tree-aggregate", Sync(topology="engine")),
+    # A shard takes one of the session's two slots.
+    Run("spark", "asynchronous", Async(), ranks=1),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...data.dataset import Dataset, Split
+from ...data.dataset import Dataset, Split, assign
 from ...errors import ConfigError
 from ...transport.keys import FitKeys
 from ..config import FitConfig, TrainedLinear
@@ -15,7 +15,7 @@ from ..task import RankResult
 from .task import CrewTask, Lot
 
 _START_DEADLINE = 120.0
-# Lots for each worker, where any worker can read any rows: what is left when one worker is done is shared by all.
+# Lots for each worker: what is left when one is done is for all to take, and epochs end soon after each other's.
 _LOTS_A_WORKER = 4
 
 
@@ -50,37 +50,40 @@ def fit_crew(
 def make_tasks(dataset, config, mode, validation, initial, classes, seen) -> list[CrewTask]:
     """One task a member: the shards have no rows; workers have all lots, or their own where rows are bound to them."""
     bound = not (dataset.anywhere and (validation is None or validation.anywhere))
-    count = config.n_workers * (1 if bound else _LOTS_A_WORKER)
-    lots = _lots(dataset, validation, count)
-    if not bound:
-        lots = [lot for lot in lots if lot.splits or lot.validation_splits]
-    workers = config.n_workers
-    owners = [number * workers // len(lots) for number in range(len(lots))]
+    lots, owners = _lots(dataset, validation, config.n_workers, bound)
     start = None
     if initial is not None:
         start = {"coef": initial.coef, "intercept": initial.intercept, "state": initial.state}
     names = None if classes is None else np.asarray(classes).tolist()
-    shards = mode.shards
     common = CrewTask(
         dataset.only([])[0] if bound else dataset, {}, owners, bound, validation is not None, config, mode, names, start, seen,
-        FitKeys.generate(), shards, workers,
+        FitKeys.generate(), mode.shards, config.n_workers,
     )  # fmt: skip
-    tasks = [common] * shards
-    for worker in range(workers):
+    tasks = [common] * mode.shards
+    for worker in range(config.n_workers):
         own = {number: lot for number, lot in enumerate(lots) if not bound or owners[number] == worker}
         tasks.append(replace(common, lots=own))
     return tasks
 
 
-def _lots(dataset: Dataset, validation: Dataset | None, count: int) -> list[Lot]:
-    shares = dataset.shares(count)
-    kept: list[list[Split]] = [[] for _ in range(count)]
+def _lots(dataset: Dataset, validation: Dataset | None, workers: int, bound: bool) -> tuple[list[Lot], list[int]]:
+    """The lots, and the worker that each is given to first."""
+    rows = _pieces(dataset, workers, bound)
+    kept: list[list[Split]] = [[] for _ in rows]
     if validation is not None:
         validation = validation.with_spec(dataset.spec)
-        kept = validation.shares(count)
-    lots = []
-    for share, held_out in zip(shares, kept, strict=True):
-        own, splits = dataset.only(share)
-        own_kept, kept_splits = (None, []) if validation is None else validation.only(held_out)
-        lots.append(Lot(own, splits, own_kept, kept_splits))
-    return lots
+        kept = _pieces(validation, workers, bound)
+    lots, owners = [], []
+    for number, (splits, held_out) in enumerate(zip(rows, kept, strict=True)):
+        if splits or held_out:
+            own, own_kept = dataset.only(splits), (None, []) if validation is None else validation.only(held_out)
+            lots.append(Lot(*own, *own_kept))
+            owners.append(number // _LOTS_A_WORKER)
+    return lots, owners
+
+
+def _pieces(dataset: Dataset, workers: int, bound: bool) -> list[list[Split]]:
+    """The splits of each lot, worker by worker."""
+    if not bound:
+        return dataset.shares(workers * _LOTS_A_WORKER)
+    return [piece for share in dataset.shares(workers) for piece in assign(share, _LOTS_A_WORKER)]

@@ -29,6 +29,8 @@ from .task import CrewTask
 LEAD = 0xFFFFFFFF
 # Seconds for workers to be told that the fit has ended; between two looks for shards that have been started again.
 _PARTING, _VISIT = 2.0, 0.5
+# Part of an epoch's steps that are taken between two epochs that are judged.
+_PART = 0.5
 
 
 def pack_start(prepared: bytes, measures: bytes) -> bytes:
@@ -65,7 +67,7 @@ class Lead:
         self._setup: Setup | None = None
         self._heard: dict[int, tuple[int, float]] = {}
         self._began = self._visited = time.monotonic()
-        self._epoch, self._lowered, self._mean_loss = 0, 0, 0.0
+        self._epoch, self._lowered, self._judged, self._mean_loss = 0, 0, 0, 0.0
         self._held_out: float | None = None
         self._told: set[int] = set()
         self._ended = 0.0
@@ -119,6 +121,9 @@ class Lead:
             self._told.add(message.worker)
             return Message(wire.FINAL, message.worker, message.attempt)
         item = None if self.host.recovering else self._ledger.ask(message.worker)
+        if item is None and self._task.bound and self._begin_next():
+            # Nobody else can do what a slow worker has left.
+            item = self._ledger.ask(message.worker)
         name = b"" if item is None else json.dumps(list(item)).encode()
         arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[message.step :])]
         return Message(wire.LEASE, message.worker, message.attempt, arrays=arrays)
@@ -196,8 +201,15 @@ class Lead:
         elif ledger.complete(VALIDATE, self._epoch):
             self._held_out = _mean(ledger.close(VALIDATE, self._epoch), "weight")
             self._end_epoch()
-        elif ledger.given_out(TRAIN, self._epoch) and self._epoch + 1 < self._task.config.max_iter:
-            ledger.open(TRAIN, self._epoch + 1)
+        elif ledger.given_out(TRAIN, self._epoch):
+            self._begin_next()
+
+    def _begin_next(self) -> bool:
+        """Let the epoch after the present one begin, if this one is being trained and is not the last."""
+        if self._setup is None or self.result is not None or self._epoch + 1 >= self._task.config.max_iter:
+            return False
+        self._ledger.open(TRAIN, self._epoch + 1)
+        return True
 
     def _end_training(self, reports: list[bytes]) -> None:
         self._mean_loss = _mean(reports, "rows") or 0.0
@@ -211,12 +223,23 @@ class Lead:
         """Judge the epoch; end the fit, or go on."""
         params, first, second, penalty = self._collect()
         self.progress.more = self._counts
-        stop = self.progress.round(self._mean_loss + penalty, params)
+        stop = self._judge(self._mean_loss + penalty, params)
         self._epoch += 1
         if stop and not self._lower():
             self._finish(params, first, second)
         elif self._epoch < self._task.config.max_iter:
             self._ledger.open(TRAIN, self._epoch)
+
+    def _judge(self, objective: float, params: np.ndarray) -> bool:
+        """Note the epoch; whether to stop. One whose steps nearly all came before the last was judged says nothing of tol."""
+        assert self._setup is not None
+        pushes = self._setup.measured.rows / self._setup.recipe.batch_rows
+        steps = pushes / self._task.workers if self._task.mode.staleness == 0 else pushes
+        if self._step - self._judged < _PART * steps and self._epoch + 1 < self._task.config.max_iter:
+            self.progress.note(objective, params)
+            return False
+        self._judged = self._step
+        return self.progress.round(objective, params)
 
     def _lower(self) -> bool:
         """Divide an adaptive rate and go on, unless that is over."""
@@ -286,7 +309,7 @@ class Lead:
 
     def _snapshot(self) -> dict[str, Any]:
         return {
-            "ledger": self._ledger.snapshot(), "epoch": self._epoch, "lowered": self._lowered,
+            "ledger": self._ledger.snapshot(), "epoch": self._epoch, "lowered": self._lowered, "judged": self._judged,
             "mean_loss": self._mean_loss, "history": self.progress.history,
         }  # fmt: skip
 
@@ -298,7 +321,7 @@ class Lead:
         kept = self.host.recovered
         if kept:
             self._ledger.restore(kept["ledger"])
-            self._epoch, self._lowered = int(kept["epoch"]), int(kept["lowered"])
+            self._epoch, self._lowered, self._judged = (int(kept[name]) for name in ("epoch", "lowered", "judged"))
             self._mean_loss = float(kept["mean_loss"])
             self.progress.history.extend(kept["history"])
 

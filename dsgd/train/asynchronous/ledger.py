@@ -1,8 +1,8 @@
 """Who works on which rows: a state machine without I/O, in which every lot is done once for every thing that is to be done.
 
 Work comes in rounds: one for each thing that is to be done with every lot (an epoch of training, say). A worker asks and is given
-a lot that it has at hand already, if there is one, then of the next round, and only then one that another worker has: to
-take that over costs reading and encoding its rows. What a lost worker was given is given to others.
+a lot that it has at hand already, if there is one, in the first round that has any, and only then one that another worker has:
+to take that over costs reading and encoding its rows. What a lost worker was given is given to others.
 """
 
 from collections.abc import Sequence
@@ -53,6 +53,7 @@ class Ledger:
         self._owners, self._bound = list(owners), bound
         self._held: dict[int, set[int]] = {lot: set() for lot in range(len(owners))}
         self._rounds: dict[tuple[str, int], _Round] = {}
+        self._present: set[int] = set()
 
     def open(self, kind: str, epoch: int = 0) -> None:
         """Begin a round; earlier ones come first."""
@@ -62,6 +63,7 @@ class Ledger:
 
     def ask(self, worker: int) -> Item | None:
         """Give a worker something to do, or None when there is nothing now."""
+        self._present.add(worker)
         for at_hand in (True, False):
             for (kind, epoch), work in self._rounds.items():
                 lot = self._choose(worker, work.todo, at_hand)
@@ -78,18 +80,21 @@ class Ledger:
             return min(mine, key=lambda lot: (len(self._held[lot]), lot), default=None)
         if self._bound:
             return None
-        others = [lot for lot in todo if lot not in mine]
-        # Of the worker that has most to do still.
-        load = {lot: self._waiting(lot, todo) for lot in others}
+        # Of the worker that has most to do still; one that will take its last lot itself in a moment is left alone.
+        load = {lot: self._waiting(lot, todo) for lot in todo if lot not in mine}
+        others = [lot for lot in load if load[lot] > 1 or not self._holders(lot) & self._present]
         return max(others, key=lambda lot: (load[lot], -lot), default=None)
 
     def _near(self, worker: int, lot: int) -> bool:
         held = self._held[lot]
         return worker in held or (not held and self._owners[lot] == worker)
 
+    def _holders(self, lot: int) -> set[int]:
+        return self._held[lot] or {self._owners[lot]}
+
     def _waiting(self, lot: int, todo: set[int]) -> int:
-        holders = self._held[lot] or {self._owners[lot]}
-        return sum(1 for other in todo if holders & (self._held[other] or {self._owners[other]}))
+        holders = self._holders(lot)
+        return sum(1 for other in todo if holders & self._holders(other))
 
     def done(self, worker: int, item: Item, report: bytes) -> bool:
         """Note that something is done; False when it was before, or nobody wants it any more."""
@@ -104,6 +109,7 @@ class Ledger:
 
     def lose(self, worker: int) -> None:
         """A worker is gone, with all that it had at hand: others may do what it was given."""
+        self._present.discard(worker)
         for work in self._rounds.values():
             for lot in [lot for lot, who in work.leased.items() if who == worker]:
                 del work.leased[lot]

@@ -18,7 +18,7 @@ from ...data.statistics import Statistics, merge
 from ...objective.problem import RUN_ROWS, Problem
 from ...objective.share import longest_run
 from ...objective.start import null_intercept, target_scale
-from ...optim.schedules import stretched
+from ...optim.schedules import multiplied, stretched
 from ...server.policy import Policy
 from ...server.ranges import Ranges, cut
 from ...server.shard import ParameterShard
@@ -187,38 +187,43 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
     totals = np.array(measured.totals)
     scale = target_scale(problem.loss, totals) if agreed.plan.classes is None else 1.0
     asked = config.optimizer != "auto" or config.eta0 != "auto" or config.learning_rate != "constant"
-    # As in a gang: where no rows that are held out say when to stop, the noise of the steps must not.
-    if not asked and not agreed.fraction and not task.validated:
+    if not asked:
+        # An epoch that does not help may be the noise of the steps: the rate is lowered before that is believed.
         config = replace(config, learning_rate="adaptive")
     recipe = make_recipe(
         config, problem, rule=rule_of(config), rows=measured.rows, batch=agreed.batch_rows,
         entries=measured.values / max(problem.rows, 1), smoothness=measured.smoothness, ranks=1, scale=scale,
     )  # fmt: skip
-    rule = corrected(recipe.rule, task.workers) if task.mode.staleness != 0 else recipe.rule
+    rule, schedule = recipe.rule, recipe.schedule
+    if task.mode.staleness != 0:
+        rule, factor = corrected(rule, task.workers)
+        schedule = multiplied(schedule, factor)
     pushes = steps_of_epoch(measured.rows, agreed.batch_rows) / (task.workers if task.mode.staleness == 0 else 1)
-    schedule = stretched(recipe.schedule, config.max_iter * pushes)
+    schedule = stretched(schedule, config.max_iter * pushes)
     load = np.ones(problem.layout.size + 1)
     return Setup(
         agreed, measured, replace(recipe, rule=rule, schedule=schedule), Ranges(cut(load, task.shards), problem.outputs)
     )
 
 
-def corrected(rule: Any, workers: int) -> Any:
-    """A rule with momentum, less of it where asynchrony brings some by itself.
+def corrected(rule: Any, workers: int) -> tuple[Any, float]:
+    """A rule with momentum, less of it where asynchrony brings some by itself; and the factor on its rate that goes with it.
 
     Workers that push without waiting have the effect of a momentum of ``1 - 1 / workers`` (Mitliagkas, Zhang, Hadjis and Re,
-    "Asynchrony begets momentum", 2016): the memory ``1 / (1 - beta)`` of the two together should be the one asked for.
+    "Asynchrony begets momentum", 2016): the memory ``1 / (1 - beta)`` of the two together should be the one asked for. What a
+    gradient moves in all, ``rate / (1 - beta)``, stays.
 
     Examples
     --------
     >>> from dsgd.optim.rules import make_rule
-    >>> round(corrected(make_rule("momentum"), 4).beta, 3), corrected(make_rule("momentum"), 20).beta
-    (0.6, 0.0)
+    >>> rule, factor = corrected(make_rule("momentum"), 4)
+    >>> round(rule.beta, 3), round(factor, 3), corrected(make_rule("momentum"), 20)[0].beta
+    (0.6, 4.0, 0.0)
     """
     if not hasattr(rule, "beta") or rule.slots != 1:
-        return rule
-    beta = 1.0 - workers * (1.0 - float(rule.beta))
-    return rule._replace(beta=type(rule.beta)(max(0.0, round(beta, 12))))
+        return rule, 1.0
+    beta = max(0.0, round(1.0 - workers * (1.0 - float(rule.beta)), 12))
+    return rule._replace(beta=type(rule.beta)(beta)), (1.0 - beta) / (1.0 - float(rule.beta))
 
 
 def first_params(setup: Setup, classes: Any) -> np.ndarray:
