@@ -219,7 +219,7 @@ class Hogwild:
         dense = self.problem.layout.dense
         if self._copies.kind == "hot":
             if self._hot.rows < min(SAMPLE, len(rows.label)) and self._all_settled():
-                self._hot = choose_hot(rows, self.problem.frame, self.problem.layout.size, self._block_size)
+                self._hot = choose_hot(rows, self.problem.frame, self.problem.layout.size, SLOTS, self._block_size)
             self._copies.open(np.concatenate([np.arange(dense), self._hot.weights, [self.problem.layout.size]]))
         else:
             self._copies.open()

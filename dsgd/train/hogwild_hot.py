@@ -14,8 +14,8 @@ from ..kernels.expand import expand_codes
 from ..kernels.hogwild import Moves
 from ..kernels.rows import Frame, Rows
 
-# Hot weights at most: as many as cover most of what rows use, and no more than can be merged in the time of some ten rows.
-SLOTS = 4096
+# Hot weights at most: as many as cover most of what rows use, and few enough that merging them takes a tenth of a chunk's time.
+SLOTS = 16384
 # Rows that are counted.
 SAMPLE = 1 << 13
 # Part of the best coverage that the first numbers of the columns must have to be preferred to the table.
@@ -59,7 +59,7 @@ def bare(frame: Frame) -> Frame:
     )
 
 
-def choose_hot(rows: Rows, frame: Frame, size: int, block: int) -> Hot:
+def choose_hot(rows: Rows, frame: Frame, size: int, slots: int, block: int) -> Hot:
     """Choose the hot weights by a sample of the rows.
 
     Parameters
@@ -68,6 +68,8 @@ def choose_hot(rows: Rows, frame: Frame, size: int, block: int) -> Hot:
     frame : Frame
     size : int
         ``d``, the number of weights.
+    slots : int
+        Hot weights at most, besides the dense ones.
     block : int
         Length of a thread's own part, which begins with the dense weights.
 
@@ -77,12 +79,11 @@ def choose_hot(rows: Rows, frame: Frame, size: int, block: int) -> Hot:
     """
     codes, entries = _sample(rows, frame)
     first, counted = rows.dense.shape[1], min(SAMPLE, len(rows.label))
-    room = min(SLOTS, block - first)
     counts = np.bincount(np.concatenate([codes.ravel(), entries]), minlength=size)
     repeated = np.flatnonzero(counts > 1)
-    commonest = repeated[np.argsort(-counts[repeated], kind="stable")[:room]]
+    commonest = repeated[np.argsort(-counts[repeated], kind="stable")[:slots]]
     if codes.size and not entries.size and rows.indptr.size <= 1:
-        low, length = _heads(codes, room)
+        low, length = _heads(codes, slots)
         heads = np.concatenate([np.arange(a, a + n) for a, n in zip(low, length, strict=True)])
         if counts[heads].sum() >= _NEARLY * counts[commonest].sum():
             slot = first + np.cumsum(length) - length - low

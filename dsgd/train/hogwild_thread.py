@@ -15,10 +15,12 @@ from ..objective.passes import Pass
 from .batches import bounds
 from .hogwild_lines import apart, scratch_apart
 
-# Rows of a chunk, at least: threads that merge after each are seldom refused, and spend little time on it.
-_ROWS = 512
+# Rows of the chunks that all threads have at a time, which is what one does not know of the others' work. Fewer, more merging.
+_ROWS = 4096
 # The first steps are the longest, so a chunk is at most such a part of the rows that were used before.
 _PART = 8
+# Bytes from which on memory is given out in pages.
+_LONG = 1 << 18
 # Chunks for each thread of a block, at least, so that none waits long for the last.
 _EACH = 4
 
@@ -84,10 +86,10 @@ def chunk_edges(units: np.ndarray, used: int, threads: int) -> np.ndarray:
     >>> chunk_edges(np.arange(0, 8001, 200), used=0, threads=2).tolist()[:8]
     [0, 1, 2, 3, 4, 5, 6, 7]
     >>> chunk_edges(np.arange(0, 8001, 200), used=10**6, threads=2).tolist()[:5]
-    [0, 3, 6, 9, 12]
+    [0, 5, 10, 15, 20]
     """
     count, rows = len(units) - 1, int(units[-1])
-    most = max(1, min(_ROWS, rows // (_EACH * threads)))
+    most = max(1, min(_ROWS // threads, rows // (_EACH * threads)))
     edges = [0]
     while edges[-1] < count and (used + units[edges[-1]]) // _PART < most:
         wanted = units[edges[-1]] + (used + units[edges[-1]]) // _PART
@@ -117,7 +119,8 @@ class Worker:
     def __init__(self, work: Pass):
         self.work = work
         self.room = make_room(0, 0, 0)
-        self.gradient = apart(work.gradient)
+        # A long one has pages of its own.
+        self.gradient = apart(work.gradient) if work.gradient.nbytes < _LONG else work.gradient
         self._made: Scratch = work.scratch
         self.scratch = scratch_apart(work.scratch)
 

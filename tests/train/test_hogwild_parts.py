@@ -63,7 +63,7 @@ def test_stretches_share_the_model_and_nothing_else(size, threads, block):
 def test_codes_are_moved_to_their_slots_or_shared_weights(layout):
     case = make_case(layout)
     p, d = case.problem.layout.dense, case.problem.layout.size
-    hot = choose_hot(case.rows, case.problem.frame, d, block=p + 20)
+    hot = choose_hot(case.rows, case.problem.frame, d, slots=20, block=p + 30)
     assert len(hot.weights) == len(set(hot.weights)) <= 20
     places = np.concatenate([np.arange(p), hot.weights, [d]])
     copies = Copies(State(np.arange(d + 1, dtype=np.float32), None, None), 3, 1, "hot", hot.block)
