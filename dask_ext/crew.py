@@ -239,6 +239,8 @@ class Crew:
 
     def _withdraw(self) -> None:
         """Let go of everything on the workers; members that still live see that they are not wanted."""
+        if self._client.status in ("closing", "closed"):
+            return  # The scheduler lets go of what a client wanted that has left, and the last members tidy up.
         self._cancel(list(self._lives.values()))
         machines = {site.probe.machine: site.address for site in self._sites.open.values() if site.probe}
         self._sites.close_all()
