@@ -82,8 +82,12 @@ class Table(list):
         return table + f"<p>{self._size()}</p>" if len(self) > _ROWS else table
 
     def _filled(self) -> list[str]:
-        """Names of the columns that are shown: those with a value."""
-        return [name for name in self.names if any(record.get(name) is not None for record in self)]
+        """Names of the columns that are shown: those with a value, of one line; lists are looked up by name."""
+        return [
+            name
+            for name in self.names
+            if any(record.get(name) is not None and not isinstance(record[name], list) for record in self)
+        ]
 
     def _cells(self, gap: str) -> list[list[str]]:
         """The texts of the rows that are shown."""

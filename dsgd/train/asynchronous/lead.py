@@ -16,7 +16,7 @@ from ...errors import WorkerLost
 from ...server import wire
 from ...server.client import Client
 from ...server.host import ShardHost, message_of
-from ...server.shard import Leave
+from ...server.shard import MOST_STALE, Leave
 from ...server.wire import Message
 from ..engine import RankContext
 from ..progress import Progress
@@ -69,6 +69,7 @@ class Lead:
         self._began = self._visited = time.monotonic()
         self._epoch, self._lowered, self._judged, self._mean_loss = 0, 0, 0, 0.0
         self._held_out: float | None = None
+        self._counted = np.zeros(MOST_STALE + 1, np.int64), 0
         self._told: set[int] = set()
         self._ended = 0.0
         self._retaken = False
@@ -222,13 +223,25 @@ class Lead:
     def _end_epoch(self) -> None:
         """Judge the epoch; end the fit, or go on."""
         params, first, second, penalty = self._collect()
-        self.progress.more = self._counts
+        self.progress.more = self._staleness()
         stop = self._judge(self._mean_loss + penalty, params)
         self._epoch += 1
         if stop and not self._lower():
             self._finish(params, first, second)
         elif self._epoch < self._task.config.max_iter:
             self._ledger.open(TRAIN, self._epoch)
+
+    def _staleness(self) -> dict[str, Any]:
+        """How stale the first shard's pushes were since the last epoch, and how many it dropped, for the history."""
+        counts, dropped = self._counts
+        before, dropped_before = self._counted
+        self._counted = self._counts
+        new = np.maximum(counts - before, 0)  # After a death there may be fewer.
+        mean = float(new @ np.arange(len(new)) / new.sum()) if new.any() else None
+        return {
+            "staleness": mean, "staleness_counts": np.trim_zeros(new, "b").tolist(),
+            "dropped": max(0, dropped - dropped_before),
+        }  # fmt: skip
 
     def _judge(self, objective: float, params: np.ndarray) -> bool:
         """Note the epoch; whether to stop. One whose steps nearly all came before the last was judged says nothing of tol."""
@@ -265,10 +278,7 @@ class Lead:
             parts.append((arrays, meta))
             penalty += float(meta["penalty"])
         self._step = int(parts[0][1]["step"])
-        self._counts = {
-            "staleness": np.trim_zeros(parts[0][0]["staleness"], "b").tolist(),
-            "dropped": int(parts[0][1]["dropped"]),
-        }
+        self._counts = parts[0][0]["staleness"].copy(), int(parts[0][1]["dropped"])
         names = ("params", "first", "second")
         params, first, second = (self._joined(name, [arrays for arrays, _ in parts]) for name in names)
         assert params is not None
