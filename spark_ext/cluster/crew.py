@@ -29,6 +29,8 @@ _LOOK, _LOOK_AROUND = 0.1, 1.0
 # Seconds: before a second task of a job is judged, as Spark's records lag behind; without a sign of life, after which a member
 # gives way to its twin; for stopped jobs, and then for their tasks, to end.
 _JUDGE, _SILENT, _STOP, _GO = 0.5, 20.0, 30.0, 10.0
+# Seconds between two attempts to stop jobs.
+_AGAIN = 0.5
 # Seconds for the members that are fed to find a slot, before the others look for theirs.
 _PLACING = 10.0
 
@@ -213,9 +215,10 @@ class Crew:
 
     def _stop(self, jobs: Sequence[Submitted]) -> None:
         limit = time.monotonic() + _STOP
-        while not all([job.ended(_LOOK) for job in jobs]) and time.monotonic() < limit:
+        while any(not job.ended() for job in jobs) and time.monotonic() < limit:
             for job in jobs:
                 job.withdraw()  # Again and again: a job that was not yet submitted could not be stopped.
+            jobs[-1].ended(_AGAIN)
         limit = time.monotonic() + _GO
         while any(self._session.running(job.tag) for job in jobs) and time.monotonic() < limit:
             time.sleep(_LOOK)

@@ -22,6 +22,8 @@ from .session import Session
 _log = logging.getLogger(__name__)
 # Milliseconds between two looks at whether to stop.
 _LOOK = 100
+# Seconds for the thread to see that it is to stop.
+_CLOSE = 10.0
 
 
 class Desk:
@@ -103,5 +105,5 @@ class Desk:
     def close(self) -> None:
         """Answer no more, and forget the board."""
         self._open = False
-        self._thread.join()
+        self._thread.join(_CLOSE)
         self._listener.close()

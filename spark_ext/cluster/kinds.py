@@ -69,12 +69,12 @@ class Classic(Session):
 
     def host(self, stage: int, task: int) -> str | None:
         """Under which host Spark knows the executor of a running task; None while Spark's own records lag behind."""
-        from py4j.protocol import Py4JJavaError
+        from py4j.protocol import Py4JError
 
-        store = self.spark.sparkContext._jsc.sc().statusStore()
         try:
+            store = self.spark.sparkContext._jsc.sc().statusStore()
             tasks = store.taskList(stage, store.lastStageAttempt(stage).attemptId(), _TASKS)
-        except Py4JJavaError:  # There is no such stage yet.
+        except (Py4JError, AttributeError):  # There is no such stage yet, or no application any more.
             return None
         found = (tasks.apply(index) for index in range(tasks.size()))
         return next((one.host().strip("[]") for one in found if one.taskId() == task), None)

@@ -2,15 +2,18 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import zmq
 
 from dsgd.errors import ConfigError, WorkerLost
+from dsgd.train import crew as crews
 
 pytest.importorskip("pyspark")
 
 from spark_ext.cluster import allocation, line, muster
+from spark_ext.cluster.crew import Crew
 from spark_ext.cluster.desk import Desk
 from spark_ext.cluster.line import Line, read_request
 from spark_ext.cluster.listening import Listening
@@ -301,3 +304,90 @@ def test_executors_that_come_with_the_tasks_are_not_waited_for_and_only_what_may
     allocation.require_crew(Growing(0, **dynamic, **{"dynamicAllocation.maxExecutors": "2"}), 2, 2)
     with pytest.raises(ConfigError, match=r"2 parameter shards and 3 workers need 5 slots.*runs 4 tasks"):
         allocation.require_crew(Growing(0, **dynamic, **{"dynamicAllocation.maxExecutors": "2"}), 2, 3)
+
+
+class Session:
+    """Spark, as far as it says how many tasks of a job run, and where."""
+
+    running_now = 1
+
+    def running(self, tag):
+        return self.running_now
+
+    def host(self, stage, task):
+        return f"host-{task}"
+
+    def setting(self, key, default):
+        return default
+
+
+@pytest.fixture
+def began():
+    """A crew of one whose member has come in, from task 5."""
+    session, presence, roll = Session(), Presence(), crews.Roll(1, restarts=1)
+    member = SimpleNamespace(rank=0, title="worker 1 of 1", job=SimpleNamespace(tag="t"), bring=lambda: None)
+    crew = Crew(session, [member], roll, None, presence, threading.Event())
+    presence.expect(0, 1)
+    presence.ask(start(0, task=5))
+    crew._let_in()
+    assert presence.stands(0, 0)
+    return crew, session, presence, roll
+
+
+def again(presence, task, age=10.0):
+    """Another start of the same job, which has waited for so long."""
+    late = start(0, task=task)
+    late.asked -= age
+    presence.ask(late)
+    return late
+
+
+def test_a_task_that_spark_runs_again_is_the_next_attempt(began):
+    crew, _, presence, roll = began
+    late = again(presence, 6)
+    crew._let_in()
+    assert (late.attempt, late.host) == (1, "host-6")
+    assert roll.attempts == [1]
+    assert not presence.stands(0, 0)
+    again(presence, 7)
+    with pytest.raises(WorkerLost, match="restarts=1"):
+        crew._let_in()
+
+
+def test_a_twin_waits_for_as_long_as_the_first_shows_signs_of_life(began):
+    crew, session, presence, roll = began
+    session.running_now = 2
+    twin = again(presence, 6)
+    crew._let_in()
+    assert presence.stands(0, 0)
+    assert presence.ask(twin) == {"state": "wait"}
+    presence.current(0).heard -= 60.0
+    twin.asked -= 60.0
+    crew._let_in()
+    assert twin.attempt == 1
+    assert roll.attempts == [1]
+
+
+def test_a_new_start_is_not_judged_before_sparks_records_can_be_true(began):
+    crew, _, presence, _ = began
+    hasty = again(presence, 6, age=0.0)
+    crew._let_in()
+    assert hasty.attempt is None
+
+
+def test_a_result_that_spark_has_lost_is_made_again_by_the_next_attempt(began):
+    crew, session, presence, _ = began
+    session.running_now = 2
+    presence.leave(0, 0)
+    late = again(presence, 6, age=0.0)
+    crew._let_in()
+    assert late.attempt == 1
+
+
+def test_a_start_that_finds_no_rows_where_one_was_in_before_counts_as_its_death(began, monkeypatch):
+    crew, _, presence, roll = began
+    monkeypatch.setattr(crew, "_submit", lambda member: presence.expect(0, 2))
+    crew._bring(crew._members[0])
+    assert roll.attempts == [1]
+    crew._bring(crew._members[0])
+    assert roll.attempts == [1], "nobody was in since"
