@@ -1,8 +1,12 @@
-"""Lock-free threads for a linear model with k outputs: :func:`dsgd.kernels.hogwild.hogwild_steps` over its mini-batches."""
+"""Lock-free threads for a linear model with k outputs.
+
+The counterpart of :func:`dsgd.kernels.hogwild.hogwild_steps`, with the same arguments, over the mini-batches of
+:mod:`dsgd.kernels.multi`.
+"""
 
 from .claims import STOP, claim
 from .compiling import compiled
-from .hogwild import try_merge
+from .hogwild_merge import try_merge
 from .multi import local_steps_multi
 
 

@@ -22,8 +22,10 @@ from ..errors import ConfigError
 from ..kernels import registry
 from ..kernels.claims import NEXT, STOP
 from ..kernels.coordinates import settle_all
-from ..kernels.hogwild import State, extend_clock, hogwild_online, hogwild_steps, merge, settle_stretch
+from ..kernels.hogwild import hogwild_online, hogwild_steps
+from ..kernels.hogwild_merge import State, merge
 from ..kernels.hogwild_multi import hogwild_steps_multi
+from ..kernels.hogwild_settle import extend_clock, settle_stretch
 from ..kernels.online import online_pass
 from ..kernels.rows import Rows, read_only
 from ..objective.passes import Pass
@@ -232,7 +234,7 @@ class Hogwild:
         """Settle and merge the copies, and write them to the model."""
         p, copies = self.problem, self._copies
         for own, last, meeting in zip(copies.own, copies.last, copies.meetings, strict=True):
-            if last is not None:
+            if last is not None and meeting.hot:
                 settle_stretch(
                     self.rule, self.schedule, p.penalty(), *own, last, self._rates, p.layout.dense, meeting.hot, self.step,
                     self._base, len(self._workers),
@@ -284,9 +286,8 @@ class Hogwild:
         scale = p.dtype.type(p.weight_scale)
         about = (p.loss, self.rule, self.schedule, p.penalty(), chunks.rows, p.frame, chunks.starts)
         if self._online:
-            return online_pass(*about, work.run, *model, last, self._clock, self.step, self._base, scale, work.scratch)[
-                0
-            ]
+            shared = (*model, last, self._clock, self.step, self._base, scale, work.scratch)
+            return online_pass(*about, work.run, *shared)[0]
         kernel = registry.get("local_steps" if p.outputs == 1 else "local_steps_multi")
         return kernel(
             *about, chunks.bounds, work.run, *model, last, self._clock, self.step, self._base, self._sparse, scale,

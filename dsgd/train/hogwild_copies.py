@@ -14,7 +14,7 @@ so that a weight of the model lies ``block`` numbers further from the beginning 
 import numpy as np
 
 from ..kernels.claims import CLAIMS
-from ..kernels.hogwild import Meeting, State
+from ..kernels.hogwild_merge import Meeting, State
 from .hogwild_lines import apart
 
 # Numbers from one intercept to the next: further apart than cores fetch at once.
@@ -50,7 +50,7 @@ class Copies:
     block : int
         Length of a thread's own part, for "hot", which is for one output.
     share : float
-        See :class:`dsgd.kernels.hogwild.Meeting`.
+        See :class:`dsgd.kernels.hogwild_merge.Meeting`.
 
     lazy : bool
         Whether there are lazy penalties to keep account of.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.expand import expand_codes
-from ..kernels.hogwild import Moves
+from ..kernels.hogwild_moves import Moves
 from ..kernels.rows import Frame, Rows
 
 # Hot weights at most: as many as cover most of what rows use, and few enough that merging them takes a tenth of a chunk's time.

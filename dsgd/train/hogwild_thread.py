@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels.hogwild import Room
+from ..kernels.hogwild_moves import Room
 from ..kernels.rows import Rows
 from ..kernels.steps import Scratch
 from ..objective.passes import Pass

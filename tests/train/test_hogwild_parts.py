@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsgd.kernels.claims import CLAIMS
-from dsgd.kernels.hogwild import Meeting, State, merge, move_codes
+from dsgd.kernels.hogwild_merge import Meeting, State, merge
+from dsgd.kernels.hogwild_moves import move_codes
 from dsgd.kernels.steps import Penalty
 from dsgd.optim.rules import AdaGrad
 from dsgd.train.hogwild_copies import Copies, stretches
