@@ -44,6 +44,12 @@ class _Entries(IndexDataCacheFile):
         overloads[key] = name
         self._save_index(overloads)
 
+    def _load_index(self):
+        try:
+            return super()._load_index()
+        except (AttributeError, ImportError):
+            return {}  # Written by other sources, in which a class that a signature names was elsewhere.
+
     def _remove_stale(self):
         """Remove the data files of older sources: the index, stamped with their digest, is void."""
         prefix, suffix = self._data_name_pattern.split("{number:d}")

@@ -155,6 +155,16 @@ class Suite(ABC):
         else:
             np.testing.assert_array_equal(found, expected)
 
+    # Beside a shard there is one slot left in the tests' session of Spark.
+    @pytest.mark.parametrize("mode", [dsgd.Async(), dsgd.Async(staleness=0)], ids=["without waiting", "together"])
+    def test_parameter_shards_learn_files_and_frames(self, package, files, frame, reference, mode):
+        for data in (dataset(files, "late"), (frame, FEATURES, "late")):
+            estimator = self.estimator(package, "late", mode=mode, n_workers=1, max_iter=200)
+            core = self.core(self.fit(estimator, data))
+            wanted = reference["late"].evaluate(dataset(files, "late"))
+            assert core.evaluate(frame, "late")["log_loss"] < 1.03 * wanted["log_loss"]
+            assert core.history[-1]["staleness"] == 0 or mode.staleness is None
+
     def test_a_saved_model_predicts_the_same_in_every_package(self, package, files, frame, reference, tmp_path):
         here = self.fit(self.estimator(package, "late", max_iter=2), dataset(files, "late"))
         here.save(str(tmp_path / "here"))

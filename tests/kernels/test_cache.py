@@ -84,3 +84,19 @@ def test_a_place_that_cannot_be_written_ends_the_attempts(monkeypatch):
     monkeypatch.setattr(KernelCache.__mro__[1], "save_overload", refuse)
     cache.save_overload(None, None)
     assert not cache._enabled
+
+
+def test_an_index_that_names_a_class_which_is_elsewhere_now_is_void(tmp_path, monkeypatch):
+    import pickle
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    entries = KernelCache(_function)._cache_file
+    entries.save("signature", b"code")
+    assert entries.load("signature") == b"code"
+    with open(entries._index_path, "rb") as file:
+        version = pickle.load(file)
+    with open(entries._index_path, "wb") as file:
+        file.write(pickle.dumps(version) + b"cdsgd.kernels.cache\nMovedElsewhere\n.")
+    assert entries.load("signature") is None
+    entries.save("signature", b"new code")
+    assert entries.load("signature") == b"new code"

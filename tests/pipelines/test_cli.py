@@ -121,6 +121,16 @@ def test_interactions_and_modes(data, tmp_path):
     assert found["columns"][-1]["name"] == "city x month"
 
 
+def test_parameter_shards(data, tmp_path):
+    words = ("--mode", "async", "--staleness", "2", "--shards", "2", "--correction", "rate", "--workers", "2")
+    succeed("fit", data, *FIT, "--optimizer", "adagrad", *words, "--out", tmp_path / "model")
+    found = json.loads(succeed("evaluate", tmp_path / "model", data, "--json").stdout)
+    assert found["auc"] > 0.8
+    line = fail("fit", data, *FIT, "--staleness", "2", "--out", tmp_path / "other")
+    assert "--staleness must be left out with --mode='sync'; it goes with --mode='async'" in line
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("words", [("--validation", "month=4"), ("--validation-filter", "month == 4")])
 def test_a_validation_set_stops_the_fit_and_the_best_epoch_is_saved(data, tmp_path, words):
     out = tmp_path / "validated"

@@ -178,9 +178,9 @@ def test_knobs_that_cannot_be(knobs, words):
 def test_a_knob_of_another_mode_is_refused():
     assert make_mode("sync", {"topology": "tree"}) == Sync(topology="tree")
     assert replace(make_mode("async", {"staleness": np.int64(3)}), shards=2) == Async(staleness=3, shards=2)
-    with pytest.raises(ConfigError, match="staleness is not for mode='sync'; it goes with mode='async'"):
+    with pytest.raises(ConfigError, match="staleness must be left out with mode='sync'; it goes with mode='async'"):
         make_mode("sync", {"staleness": 1})
-    with pytest.raises(ConfigError, match="topology is not for mode='async'; it goes with mode='sync'"):
+    with pytest.raises(ConfigError, match="topology must be left out with mode='async'; it goes with mode='sync'"):
         make_mode("async", {"topology": "tree"})
 
 
