@@ -48,7 +48,9 @@ def commands(page):
 
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("spark")
-@pytest.mark.parametrize("page", ["README.md", "local.md", "scikit-learn.md", "search.md", "asynchronous.md", "dask.md", "spark.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "local.md", "scikit-learn.md", "search.md", "asynchronous.md", "dask.md", "spark.md"]
+)
 def test_programs(page, folder, tmp_path):
     if page in ("README.md", "spark.md") and java_problem():
         unavailable(java_problem())
