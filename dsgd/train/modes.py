@@ -182,5 +182,7 @@ def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:
     for knob in knobs:
         owners = [other for other, kind in _KINDS.items() if knob in {field.name for field in fields(kind)}]
         if name not in owners:
-            raise ConfigError(f"{knob} must be left out with mode={name!r}; it goes with mode={owners[0] if owners else name!r}")
+            raise ConfigError(
+                f"{knob} must be left out with mode={name!r}; it goes with mode={owners[0] if owners else name!r}"
+            )
     return _KINDS[name](**knobs)
