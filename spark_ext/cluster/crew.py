@@ -124,7 +124,11 @@ class Crew:
 
     def _died_inside(self, one: Member) -> None:
         """Count a death that Spark has made up for by itself, by running the task again."""
-        self._roll.ended(one.rank, self._roll.attempts[one.rank], self._death(one, "Spark runs its task again"))
+        self._roll.ended(
+            one.rank,
+            self._roll.attempts[one.rank],
+            self._death(one, "its executor or its Python worker was lost, and Spark runs its task again"),
+        )
 
     def _outcome(self, one: Member) -> bytes | Failure:
         """What a member's job has come to; its death, if Spark has lost it."""
