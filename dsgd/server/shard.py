@@ -6,110 +6,36 @@ refused; a push that it has had already is not applied again. Whoever hosts it c
 know nothing else.
 """
 
+import heapq
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from .events import Again, Answer, Event, Join, Leave, Pull, Push, Refused, Weights, Welcome
 from .policy import Policy
-from .weights import Pushed, RangeWeights
+from .pushed import combined
+from .weights import RangeWeights
 
 # Staleness from here on is counted together.
 MOST_STALE = 63
 
 
-class Join(NamedTuple):
-    """A worker takes part from now on, or again."""
-
-    worker: int
-    attempt: int
-
-
-class Leave(NamedTuple):
-    """A worker takes no further part until it joins again: it has nothing to do, or is lost."""
-
-    worker: int
-    attempt: int
-
-
-class Push(NamedTuple):
-    """A worker's push number ``clock``, computed with the weights of ``version``."""
-
-    worker: int
-    attempt: int
-    clock: int
-    version: int
-    pushed: Pushed
-
-
-class Pull(NamedTuple):
-    """A worker wants weights (of ``indices``, or all) to compute its push number ``clock`` with."""
-
-    worker: int
-    attempt: int
-    clock: int
-    indices: np.ndarray | None
-
-
-Event = Join | Leave | Push | Pull
-
-
-class Weights(NamedTuple):
-    """The answer to a pull.
-
-    Attributes
-    ----------
-    worker, attempt : int
-        To whom.
-    clock : int
-        The push that the worker is to compute with these: later than the one that it asked for, when that step has been taken
-        without it.
-    version, step : int
-        Of the weights; and optimiser steps taken, by which rates are scheduled.
-    values : ndarray
-        As :meth:`dsgd.server.weights.RangeWeights.values`.
-    """
-
-    worker: int
-    attempt: int
-    clock: int
-    version: int
-    step: int
-    values: np.ndarray
-
-
-class Welcome(NamedTuple):
-    """The answer to a worker that joins: the number of its next push here."""
-
-    worker: int
-    attempt: int
-    clock: int
-    version: int
-
-
-class Refused(NamedTuple):
-    """The answer to an attempt that has been overtaken by a later one."""
-
-    worker: int
-    attempt: int
-    latest: int
-
-
-Answer = Weights | Welcome | Refused
-
-
 @dataclass
 class _Worker:
-    """What a shard knows of a worker."""
+    """What a shard knows of a worker: the number of its next push, as far as that is known, and what it waits for."""
 
     attempt: int
     clock: int
-    active: bool = True
+    active: bool = False
     wanted: list[Pull] = field(default_factory=list)
 
 
 class ParameterShard:
     """One shard.
+
+    A worker takes part from when it joins, or pushes, until it leaves: the others may not be further ahead of it than the
+    policy says. One that pulls without taking part is bound by the others, and binds nobody.
 
     Parameters
     ----------
@@ -135,6 +61,7 @@ class ParameterShard:
     >>> from dsgd.kernels.steps import Penalty
     >>> from dsgd.optim.rules import SGD
     >>> from dsgd.optim.schedules import Constant
+    >>> from dsgd.server.pushed import Pushed
     >>> weights = RangeWeights(SGD(), Constant(1.0), Penalty(0.0, 0.0, False), 1, np.zeros(2), None, None, sparse=False)
     >>> shard = ParameterShard(weights, Policy())
     >>> shard.handle(Join(0, 0))
@@ -149,7 +76,8 @@ class ParameterShard:
         self.weights, self._policy = weights, policy
         self._scaled, self._compensated = scaled, compensated
         self._workers: dict[int, _Worker] = {}
-        self._pending: dict[int, Push] = {}
+        # By step, those that wait for it to be taken.
+        self._pending: dict[int, dict[int, Push]] = {}
         self._pulled: dict[tuple[int, int], np.ndarray] = {}
         self.version = self.dropped = self.repeated = 0
         self._round = 0
@@ -160,65 +88,72 @@ class ParameterShard:
         known = self._workers.get(event.worker)
         if known is not None and event.attempt < known.attempt:
             return [Refused(event.worker, event.attempt, known.attempt)]
+        answers = self._meet(event)
+        worker = self._workers[event.worker]
         if isinstance(event, Join):
-            return self._join(event)
-        if known is None or event.attempt > known.attempt:
-            # Whoever speaks without having joined has met this shard before it was made anew.
-            self._join(Join(event.worker, event.attempt))
-        if isinstance(event, Leave):
-            return self._leave(event)
-        if isinstance(event, Push):
-            return self._push(event)
-        return self._pull(event)
+            self._join(event.worker, worker)
+            answers.append(Welcome(event.worker, event.attempt, worker.clock, self.version))
+        elif isinstance(event, Leave):
+            worker.active = False
+        elif isinstance(event, Again):
+            worker.wanted.clear()
+        elif isinstance(event, Push):
+            self._push(event, worker)
+        else:
+            self._pull(event, worker)
+        self._close()
+        return [*answers, *self._answers()]
+
+    def expect(self, worker: int, attempt: int) -> None:
+        """Count a worker in whose push is about to be handed over, so that its step is not taken without it."""
+        known = self._workers.get(worker)
+        if known is not None and known.attempt == attempt:
+            known.active = True
+
+    def waiting(self) -> list[tuple[int, int]]:
+        """Workers whose pulls have not been answered, with their attempts."""
+        return [(number, worker.attempt) for number, worker in self._workers.items() if worker.wanted]
 
     # ---- who takes part
 
-    def _join(self, event: Join) -> list[Answer]:
+    def _meet(self, event: Event) -> list[Answer]:
+        """Take note of a worker that is new, or has been started again: its earlier attempt is told so if it waits.
+
+        What that attempt has pushed stays, and the numbers of its pushes are not given again.
+        """
         known = self._workers.get(event.worker)
-        again = known is not None and known.attempt == event.attempt
-        clock = self._first_clock(event.worker, 0 if known is None else known.clock)
-        if known is not None and not again:
-            self._pending.pop(event.worker, None)
-        if known is None or not again or not known.active:
-            self._workers[event.worker] = _Worker(event.attempt, clock)
-        else:
-            clock = known.clock
-            known.wanted.clear()  # It asks again for what it has not been given.
-        return [Welcome(event.worker, event.attempt, clock, self.version), *self._answers()]
+        if known is not None and known.attempt == event.attempt:
+            return []
+        self._workers[event.worker] = _Worker(event.attempt, 0 if known is None else known.clock)
+        for parity in (0, 1):
+            self._pulled.pop((event.worker, parity), None)
+        return [Refused(event.worker, known.attempt, event.attempt)] if known is not None and known.wanted else []
 
-    def _first_clock(self, worker: int, clock: int) -> int:
-        """A worker that joins is as far as the slowest of the others, or as far as it was."""
-        if self._policy.together:
-            return max(clock, self._round)
-        others = [other.clock for number, other in self._workers.items() if other.active and number != worker]
-        return max(clock, min(others, default=clock))
-
-    def _leave(self, event: Leave) -> list[Answer]:
-        worker = self._workers[event.worker]
-        worker.active = False
+    def _join(self, number: int, worker: _Worker) -> None:
+        """A worker that joins is as far as the slowest of the others, or as far as it was; it asks for everything anew."""
         worker.wanted.clear()
-        self._close()
-        return self._answers()
+        if self._policy.together:
+            first = self._round
+        else:
+            others = [other.clock for key, other in self._workers.items() if other.active and key != number]
+            # Where nobody takes part, nobody who comes back is to wait for those who have come before him.
+            first = min(others) if others else max(other.clock for other in self._workers.values())
+        worker.clock, worker.active = max(worker.clock, first), True
 
     # ---- pushes
 
-    def _push(self, event: Push) -> list[Answer]:
-        worker = self._workers[event.worker]
-        if self._policy.together and event.clock < self._round:
-            self.dropped += event.clock >= worker.clock
-            self.repeated += event.clock < worker.clock
-            worker.clock = max(worker.clock, event.clock + 1)
-            return []
+    def _push(self, event: Push, worker: _Worker) -> None:
         if event.clock < worker.clock:
             self.repeated += 1
-            return []
+            return
         worker.clock, worker.active = event.clock + 1, True
-        if self._policy.together:
-            self._pending[event.worker] = event
-            self._close()
-        else:
+        if not self._policy.together:
             self._apply(event)
-        return self._answers()
+        elif event.clock < self._round:
+            self.dropped += 1
+            worker.clock = max(worker.clock, self._round)  # Nobody is asked for what has been done without him.
+        else:
+            self._pending.setdefault(event.clock, {})[event.worker] = event
 
     def _apply(self, event: Push) -> None:
         stale = max(0, self.version - event.version)
@@ -228,60 +163,63 @@ class ParameterShard:
         self.version += 1
 
     def _close(self) -> None:
-        """Take the steps for which enough workers have pushed; those who have left count no more."""
-        while self._policy.together and (pushes := self._complete()):
-            self.weights.apply(self.weights.combined([push.pushed for push in pushes]))
-            for push in pushes:
-                self.staleness[min(max(0, self.version - push.version), MOST_STALE)] += 1
-            self.version += 1
+        """Take the steps for which enough workers have pushed; those who have left, or are further, are not waited for."""
+        while self._policy.together:
+            ready = self._pending.get(self._round)
+            if not ready:
+                if not self._skip():
+                    return
+                continue
+            clocks = [worker.clock for worker in self._workers.values() if worker.active]
+            allowed = len(clocks) - self._policy.needed(len(clocks)) if clocks else 0
+            if sum(clock <= self._round for clock in clocks) > allowed:
+                return
+            self._step([ready[number] for number in sorted(ready)])
+            del self._pending[self._round]
             self._round += 1
 
-    def _complete(self) -> list[Push]:
-        """The pushes of the present round, taken out, when enough have come; else none."""
-        self._catch_up()
-        active = [number for number, worker in self._workers.items() if worker.active]
-        # A push of a worker that has left counts: its rows are gone from its queue.
-        ready = sorted(number for number, push in self._pending.items() if push.clock == self._round)
-        # A worker may be further, because another shard has taken this step without it, or before it joined here.
-        missing = [
-            number for number in active if number not in self._pending and self._workers[number].clock <= self._round
-        ]
-        allowed = len(active) - self._policy.needed(len(active)) if active else 0
-        return [self._pending.pop(number) for number in ready] if len(missing) <= allowed else []
+    def _step(self, pushes: list[Push]) -> None:
+        self.weights.apply(combined([push.pushed for push in pushes], self.weights.outputs))
+        for push in pushes:
+            self.staleness[min(max(0, self.version - push.version), MOST_STALE)] += 1
+        self.version += 1
 
-    def _catch_up(self) -> None:
+    def _skip(self) -> bool:
         """Go on from where the workers are, when all are further than this shard: it has been made anew from a snapshot."""
-        ahead = [worker.clock - (number in self._pending) for number, worker in self._workers.items() if worker.active]
-        if self._policy.together and ahead:
-            self._round = max(self._round, min(ahead))
+        ahead = [worker.clock for worker in self._workers.values() if worker.active] + list(self._pending)
+        if not ahead:
+            ahead = [pull.clock for worker in self._workers.values() for pull in worker.wanted]
+        if not ahead or min(ahead) <= self._round:
+            return False
+        self._round = min(ahead)
+        return True
 
     # ---- pulls
 
-    def _pull(self, event: Pull) -> list[Answer]:
-        worker = self._workers[event.worker]
-        worker.active = True
+    def _pull(self, event: Pull, worker: _Worker) -> None:
+        # Together nobody pulls ahead of a push; otherwise at most one ahead.
+        worker.clock = max(worker.clock, event.clock - (0 if self._policy.together else 1))
         worker.wanted.append(event)
-        if self._policy.together:  # Nobody pulls ahead of a push there.
-            worker.clock = max(worker.clock, event.clock)
-            self._close()
-        return self._answers()
 
     def _answers(self) -> list[Answer]:
         """Answer all pulls that may be answered now."""
+        waiting = sorted(number for number, worker in self._workers.items() if worker.wanted)
+        if not waiting:
+            return []
+        # The slowest, and the second for when it is that one itself that asks.
+        clocks = heapq.nsmallest(2, [(worker.clock, key) for key, worker in self._workers.items() if worker.active])
         answers: list[Answer] = []
-        for number in sorted(self._workers):
+        for number in waiting:
             worker = self._workers[number]
-            while worker.wanted and self._may(number, worker.wanted[0]):
+            slowest = next((clock for clock, key in clocks if key != number), None)
+            while worker.wanted and self._may(worker.wanted[0], slowest):
                 answers.append(self._answer(worker.wanted.pop(0)))
         return answers
 
-    def _may(self, number: int, pull: Pull) -> bool:
+    def _may(self, pull: Pull, slowest: int | None) -> bool:
         if self._policy.together:
             return pull.clock <= self._round
-        if self._policy.staleness is None:
-            return True
-        others = [worker.clock for other, worker in self._workers.items() if worker.active and other != number]
-        return self._policy.lets(pull.clock, min(others, default=pull.clock))
+        return slowest is None or self._policy.lets(pull.clock, slowest)
 
     def _answer(self, pull: Pull) -> Weights:
         clock = max(pull.clock, self._round) if self._policy.together else pull.clock
@@ -305,12 +243,12 @@ class ParameterShard:
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and JSON-ready numbers, from which :meth:`restore` goes on: pushes that wait for their step are lost."""
         arrays, meta = self.weights.snapshot()
-        clocks = {
-            str(number): [worker.attempt, worker.clock if number not in self._pending else worker.clock - 1]
-            for number, worker in self._workers.items()
-        }
+        clocks = {number: worker.clock for number, worker in self._workers.items()}
+        for clock, pushes in self._pending.items():
+            clocks |= {number: min(clock, clocks[number]) for number in pushes}
+        workers = {str(number): [worker.attempt, clocks[number]] for number, worker in self._workers.items()}
         counted = {"version": self.version, "round": self._round, "dropped": self.dropped, "repeated": self.repeated}
-        return {**arrays, "staleness": self.staleness.copy()}, {**meta, **counted, "workers": clocks}
+        return {**arrays, "staleness": self.staleness.copy()}, {**meta, **counted, "workers": workers}
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Become what :meth:`snapshot` described; the workers take part when they say so, or push."""
@@ -321,6 +259,5 @@ class ParameterShard:
         self._pending.clear()
         self._pulled.clear()
         self._workers = {
-            int(number): _Worker(int(attempt), int(clock), active=False)
-            for number, (attempt, clock) in meta["workers"].items()
+            int(number): _Worker(int(attempt), int(clock)) for number, (attempt, clock) in meta["workers"].items()
         }

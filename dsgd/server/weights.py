@@ -4,49 +4,21 @@ In come gradients (or changes of the weights that a worker has stepped by itself
 the range's first; the flat vectors end with the intercept's ``k`` numbers, as everywhere, which only the last shard uses.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
 from ..kernels.coordinates import clock_table, settle_all, settle_listed, update_dense, update_listed
-from ..kernels.merge import merge_sparse
 from ..kernels.steps import Penalty
 from ..optim.schedules import Scaled, lowered
+from .delay import DelayCompensation
+from .pushed import Pushed
 
 # Steps after which lazily applied penalties are all brought up to date, and the table of rates is made anew.
 _CLOCK_STEPS = 1 << 13
 # Rules whose state is a sum over steps: changes of weight and state that were made apart from each other add up.
 ADDITIVE = ("SGD", "AdaGrad", "FTRL")
-# Adaptive delay compensation: the part of the old mean of squares that stays, and what keeps a division from zero.
-_KEPT, _TINY = 0.95, 1e-7
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What one push brings to a shard.
-
-    Attributes
-    ----------
-    indices : ndarray of shape (m,), int32, or None
-        Features of the range, ascending; None for all of it.
-    values : ndarray of shape (m k,) or ((f + 1) k,)
-        Sum of the rows' gradients; or the weights' changes.
-    rows : int
-    steps : int
-        0 for a gradient; else the steps whose changes these are.
-    first, second : ndarray, shaped as ``values``, or None
-        Changes of the rule's state.
-    """
-
-    indices: np.ndarray | None
-    values: np.ndarray
-    rows: int
-    steps: int = 0
-    first: np.ndarray | None = None
-    second: np.ndarray | None = None
 
 
 class RangeWeights:
@@ -99,8 +71,8 @@ class RangeWeights:
     ):
         self.rule, self.schedule, self.penalty, self.outputs = rule, schedule, penalty, outputs
         self.params, self.first, self.second, self.step = params, first, second, step
-        self.sparse, self._scaled, self._compensation = sparse, scaled, compensation
-        self._squares = np.zeros_like(params) if compensation else None
+        self.sparse, self._scaled, self._given = sparse, scaled, schedule
+        self._compensation = DelayCompensation(compensation, params) if compensation else None
         lazy = sparse and rule.lazy and (penalty.l1 > 0 or penalty.l2 > 0)
         self._last = np.zeros(len(params), np.int32) if lazy else None
         self._lowered = 0
@@ -124,16 +96,15 @@ class RangeWeights:
             return
         values = pushed.values
         factor = self.params.dtype.type(1.0 / max(pushed.rows, 1))
-        if self._squares is not None and pulled is not None:
-            values, factor = self._compensated(pushed, pulled, factor), self.params.dtype.type(1)
+        if self._compensation is not None and pulled is not None:
+            # Weights are pulled with their penalty: what has changed since is told by those that have had theirs, too.
+            self._settle(pushed.indices)
+            places = self._places(pushed.indices)
+            values, factor = self._compensation(values * factor, places, self.params, pulled), self.params.dtype.type(1)
         # Kernels are compiled for a kind of schedule; most fits scale none.
         schedule = Scaled(self.schedule, self.params.dtype.type(scale)) if self._scaled else self.schedule
         if pushed.indices is None:
-            gradient = np.array(values, self.params.dtype)
-            update_dense(
-                self.rule, schedule, self.penalty, self.outputs, self.params, self.first, self.second, gradient, factor,
-                self.step,
-            )  # fmt: skip
+            self._update_all(schedule, values, factor)
         else:
             update_listed(
                 self.rule, schedule, self.penalty, self.outputs, self.params, self.first, self.second, self._last,
@@ -141,59 +112,58 @@ class RangeWeights:
             )  # fmt: skip
         self._advance(1)
 
+    def _update_all(self, schedule: Any, values: np.ndarray, factor: Any) -> None:
+        self._settle(None)
+        gradient = np.array(values, self.params.dtype)  # which is cleared
+        update_dense(
+            self.rule, schedule, self.penalty, self.outputs, self.params, self.first, self.second, gradient, factor, self.step
+        )  # fmt: skip
+        if self._last is not None:
+            self._last[:] = self.step + 1 - self._base
+
     def _add(self, pushed: Pushed, scale: float) -> None:
         """Add changes of weights and state, whose penalty has not been applied yet."""
+        rule, before = type(self.rule).__name__, self.step
+        if rule not in ADDITIVE:
+            raise ConfigError(
+                f"changes that workers make by themselves cannot be added up with {rule}, whose state is no sum over steps; "
+                f"use local_steps=1, or one of {', '.join(ADDITIVE)}"
+            )
         self._advance(pushed.steps)
         chosen = self._places(pushed.indices)
-        self._settle(pushed.indices)
+        if self.sparse:
+            self._settle(pushed.indices)
+        else:
+            self._penalise_since(before)
         self.params[chosen] += self.params.dtype.type(scale) * pushed.values
         for state, change in ((self.first, pushed.first), (self.second, pushed.second)):
             if state is not None and change is not None:
                 state[chosen] += change
-        if type(self.rule).__name__ == "FTRL":  # A weight is what its state says.
+        if rule == "FTRL":  # A weight is what its state says.
             self._recompute(pushed.indices)
 
+    def _penalise_since(self, before: int) -> None:
+        """Apply the penalty of the steps after ``before``, where it is applied at every step otherwise."""
+        if self.penalty.l1 > 0 or self.penalty.l2 > 0:
+            last = np.zeros(len(self.params), np.int32)
+            clock = clock_table(self.schedule, before, self.step - before)
+            settle_all(
+                self.rule, self.schedule, self.penalty, self.outputs, self.params, self.first, self.second, last, clock, 0,
+                self.step, before,
+            )  # fmt: skip
+
     def _recompute(self, indices: np.ndarray | None) -> None:
-        chosen = self._places(indices)
+        """Make weights anew from the rule's state."""
+        places = np.arange(len(self.params)) if indices is None else self._places(indices)
+        penalised = places < len(self.params) - self.outputs
         kind = self.params.dtype.type
-        weights = len(self.params) - self.outputs
-        penalised = np.arange(len(self.params))[chosen] < weights
         assert self.first is not None
         assert self.second is not None
         for part, l1, l2 in ((penalised, self.penalty.l1, self.penalty.l2), (~penalised, kind(0), kind(0))):
-            places = np.arange(len(self.params))[chosen][part]
-            self.params[places] = self.rule.settle(
-                self.params[places], self.first[places], self.second[places], kind(0), self.step, l1, l2
+            own = places[part]
+            self.params[own] = self.rule.settle(
+                self.params[own], self.first[own], self.second[own], kind(0), self.step, l1, l2
             )
-
-    def _compensated(self, pushed: Pushed, pulled: np.ndarray, factor: Any) -> np.ndarray:
-        """``g + lambda g^2 (w - w_pulled)``: what the gradient would be now (Zheng et al., "Asynchronous stochastic gradient
-        descent with delay compensation", ICML 2017, the variant whose lambda adapts to the mean square of the gradients)."""
-        chosen = self._places(pushed.indices)
-        gradient = pushed.values * factor
-        assert self._squares is not None
-        squares = self._squares[chosen] * _KEPT + (1 - _KEPT) * gradient * gradient
-        self._squares[chosen] = squares
-        strength = self.params.dtype.type(self._compensation) / np.sqrt(squares + self.params.dtype.type(_TINY))
-        return (gradient + strength * gradient * gradient * (self.params[chosen] - pulled[chosen])).astype(
-            self.params.dtype
-        )
-
-    def combined(self, pushes: Sequence[Pushed]) -> Pushed:
-        """The sum of gradients as one, added up in the order given."""
-        rows = sum(pushed.rows for pushed in pushes)
-        if any(pushed.steps for pushed in pushes):
-            raise ConfigError("steps that workers took by themselves cannot be made one step; use local_steps=1")
-        if pushes[0].indices is None:
-            total = np.zeros(len(self.params), self.params.dtype)
-            for pushed in pushes:
-                total += pushed.values
-            return Pushed(None, total, rows)
-        lists = [pushed.indices for pushed in pushes if pushed.indices is not None]
-        values = np.concatenate([pushed.values for pushed in pushes]).reshape(-1, self.outputs)
-        offsets = np.concatenate([[0], np.cumsum([len(indices) for indices in lists])]).astype(np.int64)
-        indices, sums = merge_sparse(np.concatenate(lists), values, offsets)
-        return Pushed(indices, sums.ravel(), rows)
 
     # ---- pulls
 
@@ -226,7 +196,7 @@ class RangeWeights:
             return slice(None)
         if self.outputs == 1:
             return indices
-        return (indices[:, None] * self.outputs + np.arange(self.outputs, dtype=np.int32)).ravel()
+        return (indices[:, None].astype(np.int64) * self.outputs + np.arange(self.outputs)).ravel()
 
     def _begin(self) -> None:
         """Count lazily applied penalties from the present step."""
@@ -261,18 +231,17 @@ class RangeWeights:
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and numbers from which :meth:`restore` makes the range as it is now."""
         self._settle(None)
-        arrays = {"params": self.params.copy()}
-        for name, array in (("first", self.first), ("second", self.second), ("squares", self._squares)):
-            if array is not None:
-                arrays[name] = array.copy()
-        return arrays, {"step": self.step, "lowered": self._lowered}
+        return {name: array.copy() for name, array in self._arrays()}, {"step": self.step, "lowered": self._lowered}
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Become what :meth:`snapshot` described."""
-        self.params[:] = arrays["params"]
-        for name, array in (("first", self.first), ("second", self.second), ("squares", self._squares)):
-            if array is not None:
-                array[:] = arrays[name]
-        self.step = int(meta["step"])
+        for name, array in self._arrays():
+            array[:] = arrays[name]
+        self.step, self.schedule, self._lowered = int(meta["step"]), self._given, 0
         self._begin()
         self.lower(int(meta["lowered"]))
+
+    def _arrays(self) -> list[tuple[str, np.ndarray]]:
+        squares = None if self._compensation is None else self._compensation.squares
+        named = (("params", self.params), ("first", self.first), ("second", self.second), ("squares", squares))
+        return [(name, array) for name, array in named if array is not None]
