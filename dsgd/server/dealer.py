@@ -10,6 +10,8 @@ from .wire import Message
 
 _REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 _BROKEN = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_CONNECT_RETRIED
+# Milliseconds for a connection to be made: a machine that is gone does not answer.
+_CONNECT = 5000
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | _REFUSED | _BROKEN
 
 
@@ -21,12 +23,15 @@ class Dealer:
     context : zmq.Context
     security : Security
     address : str
+    link : int
+        How many connections there were before, to the same listener or its earlier attempts.
     """
 
-    def __init__(self, context: zmq.Context, security: Security, address: str):
-        self.address, self._fit = address, security.keys.fit
+    def __init__(self, context: zmq.Context, security: Security, address: str, link: int = 0):
+        self.address, self._fit, self._link = address, security.keys.fit, link
         self._socket = open_socket(context, zmq.DEALER)
         security.secure_sender(self._socket)
+        self._socket.set(zmq.CONNECT_TIMEOUT, _CONNECT)
         if "[" in address:
             self._socket.set(zmq.IPV6, 1)
         self._events = 0
@@ -36,7 +41,7 @@ class Dealer:
     def send(self, message: Message) -> bool:
         """Queue a message; False when the connection has broken."""
         try:
-            send_frames(self._socket, wire.encode(message, self._fit), zmq.NOBLOCK)
+            send_frames(self._socket, wire.encode(message._replace(link=self._link), self._fit), zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True
@@ -46,7 +51,7 @@ class Dealer:
 
         Raises
         ------
-        ValueError
+        BadMessage
             For what is no message of this fit.
         """
         try:
@@ -62,7 +67,7 @@ class Dealer:
         while self._monitor.poll(0):
             self._events |= int(recv_monitor_message(self._monitor)["event"])
         if self._events & _REFUSED:
-            return "refused the connection: it has the keys of another fit, or only one side encrypts"
+            return "refused the connection: it died, has the keys of another fit, or only one side encrypts"
         return "closed its connection or died" if self._events & _BROKEN else None
 
     @property

@@ -1,7 +1,8 @@
 """The listening end of a parameter server: messages in, messages out, one thread, no opinion about what they say.
 
 Every connection is authenticated by the keys of the fit before a byte of it is read; what is no message of this fit is dropped,
-and logged once a sender.
+and logged once a sender. Answers go by the connection that a worker made last; what is found of an earlier one is dropped, as
+it has been said again.
 """
 
 import logging
@@ -13,12 +14,12 @@ import zmq
 
 from ..transport.endpoint import Security, configure, listen
 from . import wire
-from .wire import Message
+from .wire import BadMessage, Message
 
 _log = logging.getLogger("dsgd.server")
 # Seconds between two calls of ``tick``, about.
 _TICK = 0.1
-# Messages that are not answered, and may come by another way than those of the same worker that are.
+# Messages that are not answered, and come by another way than those of the same worker that are.
 _ONE_WAY = (wire.BEAT, wire.LEAVE)
 # What CURVE adds to a frame.
 _CIPHER_BYTES = 64
@@ -71,7 +72,8 @@ class Service:
 
     def __init__(self, security: Security, host: str, port_range: tuple[int, int] | None = None):
         self._fit = security.keys.fit
-        self._senders: dict[tuple[int, int], bytes] = {}
+        # By worker and attempt: its latest connection, and libzmq's name for it.
+        self._senders: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._told: set[bytes] = set()
         self._context = zmq.Context(io_threads=2)
         self._authenticator = security.authenticator(self._context)
@@ -84,44 +86,54 @@ class Service:
             raise
 
     def serve(self, handle: Handler, tick: Callable[[], Iterable[Message] | None]) -> None:
-        """Answer messages until ``tick``, which is called ten times a second and returns messages to send too, returns None."""
+        """Answer messages until ``tick``, which is called ten times a second and returns messages to send too, returns None.
+
+        What ``handle`` refuses as a BadMessage is dropped.
+        """
         while (messages := tick()) is not None:
             self.send(messages)
             until = time.monotonic() + _TICK
             while (left := until - time.monotonic()) > 0:
-                message = self._take()
-                if message is None:
+                taken = self._take()
+                if taken is None:
                     self._socket.poll(int(1000 * left))
-                else:
+                    continue
+                sender, message = taken
+                try:
                     self.send(handle(message))
+                except BadMessage as error:
+                    self._drop(sender, error)
 
     def send(self, messages: Iterable[Message]) -> None:
         """Send messages to the workers that they are for, those of them that are known."""
         for message in messages:
-            sender = self._senders.get((message.worker, message.attempt))
-            if sender is not None:
-                self._socket.send(sender, zmq.SNDMORE)
+            known = self._senders.get((message.worker, message.attempt))
+            if known is not None:
+                self._socket.send(known[1], zmq.SNDMORE)
                 send_frames(self._socket, wire.encode(message, self._fit))
 
-    def _take(self) -> Message | None:
-        """The next message, or None when there is none now."""
+    def _take(self) -> tuple[bytes, Message] | None:
+        """The next message and its sender, or None when there is none now."""
         while True:
             try:
                 sender: bytes = self._socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return None
             try:
-                if not self._socket.get(zmq.RCVMORE):
-                    raise ValueError("it is empty")
-                message = wire.decode(receive_frames(self._socket), self._fit)
-            except ValueError as error:
+                frames = receive_frames(self._socket) if self._socket.get(zmq.RCVMORE) else []
+                message = wire.decode(frames, self._fit)
+            except BadMessage as error:
                 self._drop(sender, error)
                 continue
-            if message.kind not in _ONE_WAY:
-                self._senders[message.worker, message.attempt] = sender
-            return message
+            if message.kind in _ONE_WAY:
+                return sender, message
+            who = message.worker, message.attempt
+            known = self._senders.get(who)
+            if known is None or known[0] <= message.link:
+                self._senders[who] = message.link, sender
+                return sender, message
 
-    def _drop(self, sender: bytes, error: ValueError) -> None:
+    def _drop(self, sender: bytes, error: BadMessage) -> None:
         if sender not in self._told:
             self._told.add(sender)
             _log.warning(

@@ -19,19 +19,24 @@ MOST_ARRAYS = 8
 DTYPES = tuple(np.dtype(name) for name in ("u1", "<i4", "<i8", "<f4", "<f8"))
 _CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 
-# Workers to shards, shards to workers; then what the lead and the workers say about the rows, and the lead to the shards.
+# Workers to shards, shards to workers; then what the lead and the workers say about the rows, and the lead to the shards; then
+# what is said about waiting: REST by a worker that leaves for a while, WAIT by a shard that cannot answer yet.
 (
     JOIN, LEAVE, STEP, WEIGHTS, WELCOME, REFUSED, KEEP, RESTORE, START,
-    ASK, LEASE, DONE, BEAT, STATE, FINAL, NOTED, OFFER,
-) = range(17)  # fmt: skip
+    ASK, LEASE, DONE, BEAT, STATE, FINAL, NOTED, OFFER, REST, WAIT,
+) = range(19)  # fmt: skip
 KINDS = (
     "join", "leave", "step", "weights", "welcome", "refused", "keep", "restore", "start",
-    "ask", "lease", "done", "beat", "state", "final", "noted", "offer",
+    "ask", "lease", "done", "beat", "state", "final", "noted", "offer", "rest", "wait",
 )  # fmt: skip
 
-# magic, version, kind, number of arrays, flags, worker, attempt, fit, clock, wanted, version of the weights, step, rows
-_HEADER = struct.Struct("<4sBBBBIIQqqqqq")
+# magic, version, kind, number of arrays, flags, worker, attempt, link, fit, clock, wanted, version of the weights, step, rows
+_HEADER = struct.Struct("<4sBBBBIIIxxxxQqqqqq")
 _ARRAY = struct.Struct("<BxxxxxxxQ")  # dtype, bytes
+
+
+class BadMessage(ValueError):
+    """What came is no message of this fit, or says what cannot be; the text says why."""
 
 
 class Message(NamedTuple):
@@ -49,6 +54,8 @@ class Message(NamedTuple):
         What there is in it.
     arrays : sequence of ndarray
         Flat; read-only when they came by wire.
+    link : int
+        How often its sender had connected before: what comes by an earlier connection has been said again by a later one.
     """
 
     kind: int
@@ -61,13 +68,14 @@ class Message(NamedTuple):
     rows: int = 0
     flags: int = 0
     arrays: Sequence[np.ndarray] = ()
+    link: int = 0
 
 
 def encode(message: Message, fit: int) -> list[Any]:
     """The frames of a message; arrays of more than ``INLINE`` bytes are not copied, and must not change until they are sent."""
-    kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays = message
+    kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays, link = message
     head = _HEADER.pack(
-        MAGIC, VERSION, kind, len(arrays), flags, worker, attempt, fit, clock, wanted, version, step, rows
+        MAGIC, VERSION, kind, len(arrays), flags, worker, attempt, link, fit, clock, wanted, version, step, rows
     )
     sizes = [array.nbytes for array in arrays]
     head += b"".join([_ARRAY.pack(_CODES[array.dtype], size) for array, size in zip(arrays, sizes, strict=True)])
@@ -85,7 +93,7 @@ def decode(frames: Sequence[Any], fit: int) -> Message:
 
     Raises
     ------
-    ValueError
+    BadMessage
         When they are no message of this fit and this protocol's version, or are not as long as the header says; the text says
         why.
 
@@ -95,19 +103,19 @@ def decode(frames: Sequence[Any], fit: int) -> Message:
     >>> decode(encode(message, fit=7), fit=7).arrays[0].tolist()
     [0, 1, 2]
     """
-    head = frames[0]
+    head = frames[0] if frames else b""
     if len(head) < _HEADER.size:
-        raise ValueError(f"{len(head)} bytes are too short for a header of {_HEADER.size}")
-    magic, protocol, kind, count, flags, worker, attempt, whose, *numbers = _HEADER.unpack_from(head)
+        raise BadMessage(f"{len(head)} bytes are too short for a header of {_HEADER.size}")
+    magic, protocol, kind, count, flags, worker, attempt, link, whose, *numbers = _HEADER.unpack_from(head)
     if magic != MAGIC or protocol != VERSION:
-        raise ValueError(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {protocol}")
+        raise BadMessage(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {protocol}")
     if kind >= len(KINDS) or count > MOST_ARRAYS or len(head) < _HEADER.size + count * _ARRAY.size:
-        raise ValueError(f"unknown kind {kind}, or a header of {len(head)} bytes for {count} arrays")
+        raise BadMessage(f"unknown kind {kind}, or a header of {len(head)} bytes for {count} arrays")
     if whose != fit:
-        raise ValueError("it belongs to another fit")
+        raise BadMessage("it belongs to another fit")
     arrays = _arrays(frames, _announced(head, count))
     clock, wanted, version, step, rows = numbers
-    return Message(kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays)
+    return Message(kind, worker, attempt, clock, wanted, version, step, rows, flags, arrays, link)
 
 
 def _announced(head: Any, count: int) -> list[tuple[np.dtype, int]]:
@@ -116,7 +124,7 @@ def _announced(head: Any, count: int) -> list[tuple[np.dtype, int]]:
     for number in range(count):
         code, size = _ARRAY.unpack_from(head, _HEADER.size + number * _ARRAY.size)
         if code >= len(DTYPES) or size % DTYPES[code].itemsize:
-            raise ValueError(f"array {number} has dtype code {code} and {size} bytes")
+            raise BadMessage(f"array {number} has dtype code {code} and {size} bytes")
         announced.append((DTYPES[code], size))
     return announced
 
@@ -124,20 +132,18 @@ def _announced(head: Any, count: int) -> list[tuple[np.dtype, int]]:
 def _arrays(frames: Sequence[Any], announced: list[tuple[np.dtype, int]]) -> list[np.ndarray]:
     """The arrays, which follow the header in its own frame or in frames of their own."""
     place = _HEADER.size + len(announced) * _ARRAY.size
+    if len(frames) > 1:
+        if len(frames[0]) != place:
+            raise BadMessage(f"a header of {len(frames[0])} bytes for {len(announced)} arrays")
+        return _pieced(frames[1:], announced)
     total = sum(size for _, size in announced)
-    if len(frames) == 1:
-        if len(frames[0]) != place + total:
-            raise ValueError(f"the frame has {len(frames[0])} bytes, its header says {place + total}")
-        arrays = []
-        for dtype, size in announced:
-            arrays.append(
-                np.frombuffer(frames[0], dtype, size // dtype.itemsize, place) if size else np.zeros(0, dtype)
-            )
-            place += size
-        return arrays
-    if len(frames[0]) != place:
-        raise ValueError(f"a header of {len(frames[0])} bytes for {len(announced)} arrays")
-    return _pieced(frames[1:], announced)
+    if len(frames[0]) != place + total:
+        raise BadMessage(f"the frame has {len(frames[0])} bytes, its header says {place + total}")
+    arrays = []
+    for dtype, size in announced:
+        arrays.append(_array(frames[0], dtype, size, place))
+        place += size
+    return arrays
 
 
 def _pieced(frames: Sequence[Any], announced: list[tuple[np.dtype, int]]) -> list[np.ndarray]:
@@ -145,10 +151,21 @@ def _pieced(frames: Sequence[Any], announced: list[tuple[np.dtype, int]]) -> lis
     for number, (dtype, size) in enumerate(announced):
         parts = max(1, -(-size // CHUNK))
         found = frames[place : place + parts]
-        if sum(len(frame) for frame in found) != size:
-            raise ValueError(f"array {number} has {sum(map(len, found))} bytes, its header says {size}")
-        arrays.append(np.frombuffer(found[0] if parts == 1 else b"".join(found), dtype))
+        if len(found) != parts or sum(map(len, found)) != size:
+            raise BadMessage(
+                f"array {number} has {sum(map(len, found))} bytes, its header says {size} in {parts} frames"
+            )
+        arrays.append(_array(found[0] if parts == 1 else b"".join(found), dtype, size))
         place += parts
     if place != len(frames):
-        raise ValueError(f"{len(frames) - place} frames follow the last array")
+        raise BadMessage(f"{len(frames) - place} frames follow the last array")
     return arrays
+
+
+def _array(buffer: Any, dtype: np.dtype, size: int, place: int = 0) -> np.ndarray:
+    """A part of a frame, not to be written to; a copy where it is not aligned, for which kernels would be compiled once more."""
+    array = np.frombuffer(buffer, dtype, size // dtype.itemsize, place) if size else np.zeros(0, dtype)
+    if not array.flags.aligned:
+        array = array.copy()
+    array.flags.writeable = False
+    return array
