@@ -1,14 +1,13 @@
 """A worker's connections to all shards, and what becomes of its requests when a shard dies.
 
-Requests are answered in the order in which they were made. A shard whose connection breaks is looked for on the board, where its
-next attempt leaves its address; whatever has not been answered is sent again then, and a shard applies what it has had already
-no second time.
+A shard whose connection breaks is looked for on the board, where its next attempt leaves its address, and what has not been
+answered is sent there. While one shard is waited for, the others are looked after: one that comes back asks its workers for a
+snapshot, and cannot tell who is only waiting elsewhere.
 """
 
 import json
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import zmq
@@ -16,12 +15,15 @@ import zmq
 from ..errors import DSGDError, WorkerLost
 from ..transport.endpoint import Security
 from . import wire
-from .dealer import Dealer
-from .host import NOTHING_KEPT
+from .line import Line
 from .wire import Message
 
 _log = logging.getLogger("dsgd.server")
-_SLICE = 0.05  # seconds between looks at the connections, the deadline and the engine's word
+# Seconds between looks at the connection that is waited for, and the engine's word; at all connections; at the board, for shards
+# that have been started again without a word; between two tries of an address.
+_SLICE, _LOOK, _BOARD, _RETRY = 0.05, 0.25, 5.0, 1.0
+# Deadlines for which a shard may say that it waits for others: they may have rows to encode, and are watched by the lead.
+_LONGEST = 10
 
 
 class CrewOver(DSGDError):
@@ -54,14 +56,15 @@ class Client:
     shards : sequence of int
         Those to talk to.
     deadline : float
-        Seconds without an answer, or for a shard to come back.
+        Seconds without an answer or a sign of life, or for a shard to come back. Ten times as long may a shard say that an
+        answer waits for other workers.
     over : callable
         Whether the crew is over.
 
     Attributes
     ----------
     on_new : callable
-        ``on_new(shard) -> Message or None``: what a shard that has been started is told first.
+        ``on_new(shard) -> Message or None``: what a shard is told first at every new connection.
     """
 
     def __init__(
@@ -74,26 +77,26 @@ class Client:
         deadline: float,
         over: Callable[[], bool],
     ):
-        self._security, self._read, self.worker, self.attempt = security, read, worker, attempt
+        self._read, self.worker, self.attempt = read, worker, attempt
         self.shards, self._deadline, self._over = list(shards), deadline, over
         self._context = zmq.Context(io_threads=1)
-        self._dealers: dict[int, Dealer] = {}
-        self._attempts: dict[int, int] = {}
-        self._unanswered: dict[int, deque[Message]] = {shard: deque() for shard in self.shards}
-        self._answers: dict[int, deque[Message]] = {shard: deque() for shard in self.shards}
-        self._kept: dict[int, Message] = {}
+        self._lines = {shard: Line(self._context, security, shard, worker, attempt) for shard in self.shards}
+        self._looked = self._read_at = time.monotonic()
         self.on_new: Callable[[int], Message | None] = lambda shard: None
 
     # ---- requests
 
     def request(self, shard: int, message: Message) -> None:
         """Send a message that will be answered."""
-        self._unanswered[shard].append(message)
-        self._send(shard, message)
+        line = self._lines[shard]
+        self._reach(line)
+        line.unanswered.append(message)
+        line.send(message)
 
     def tell(self, shard: int, message: Message) -> None:
-        """Send a message that is not answered, and that may be lost."""
-        self._send(shard, message)
+        """Send a message that is not answered, and is lost where there is no connection."""
+        self._reach(self._lines[shard])
+        self._lines[shard].send(message)
 
     def answer(self, shard: int) -> Message:
         """Wait for the answer to the oldest unanswered request.
@@ -104,123 +107,119 @@ class Client:
             When the shard is silent past the deadline, or does not come back.
         CrewOver
         """
-        until = time.monotonic() + self._deadline
-        while not self._answers[shard]:
-            if self._take(shard, _SLICE):
-                until = time.monotonic() + self._deadline
+        line, began = self._lines[shard], time.monotonic()
+        until = began + self._deadline
+        self._look_after()
+        while not line.answers:
+            message, now = line.take(_SLICE), time.monotonic()
+            if message is not None:
+                self._refused(message)
+                if message.kind == wire.WAIT:
+                    until = min(now, began + _LONGEST * self._deadline) + self._deadline
                 continue
             self._check()
-            dealer = self._dealers.get(shard)
-            lost = "has not been reached" if dealer is None else dealer.lost()
-            if lost:
-                self._revive(shard, lost)
-                until = time.monotonic() + self._deadline
-            elif time.monotonic() > until:
-                raise WorkerLost(
-                    f"parameter shard {shard} at {self._dealers[shard].address} has not answered worker {self.worker} for "
-                    f"{self._deadline:g} s; it may be overloaded: give it less to do (larger batches, more shards) or more "
-                    "time (deadline=...)"
-                )
-        self._unanswered[shard].popleft()
-        return self._answers[shard].popleft()
+            if self._look_after(line):
+                until = now + self._deadline
+            elif now > until:
+                raise self._silent(line, now - began)
+        line.unanswered.popleft()
+        return line.answers.popleft()
 
     def join(self) -> int:
         """Take part; return the number of the next push."""
         for shard in self.shards:
-            self.request(shard, self._offering(wire.JOIN, shard))
+            self.request(shard, self._lines[shard].offering(wire.JOIN))
         return max(self.answer(shard).clock for shard in self.shards)
 
     def leave(self) -> None:
-        """Have nothing to do for a while."""
+        """Have nothing to do for a while; return when all shards know."""
         for shard in self.shards:
-            self.tell(shard, Message(wire.LEAVE, self.worker, self.attempt))
+            self.request(shard, Message(wire.REST, self.worker, self.attempt))
+        for shard in self.shards:
+            self.answer(shard)
 
     # ---- connections
 
     def visit(self) -> None:
-        """Connect to shards that have been started since, without waiting for anybody."""
-        for shard in self.shards:
-            found = address_on(self._read, shard)
-            if found is not None and found[1] > self._attempts.get(shard, -1):
-                self._connect(shard)
+        """Connect to shards that have been started since, or whose connection has broken, without waiting for anybody."""
+        for line in self._lines.values():
+            self._refused(*line.drain())
+            self._mend(line, look=True)
 
-    def _offering(self, kind: int, shard: int) -> Message:
-        kept = self._kept.get(shard)
-        return Message(kind, self.worker, self.attempt, version=NOTHING_KEPT if kept is None else kept.version)
+    def _reach(self, line: Line) -> None:
+        """Connect to a shard for the first time, if it is there."""
+        if line.reached < 0:
+            self._mend(line)
 
-    def _send(self, shard: int, message: Message) -> None:
-        if shard not in self._dealers:
-            self._connect(shard)
-        self._dealers[shard].send(message)  # What a broken connection does not take is sent again by whoever waits.
+    def _look_after(self, awaited: Line | None = None) -> bool:
+        """See to what has come from any shard, and to connections that have broken, every so often.
 
-    def _connect(self, shard: int, beyond: str | None = None) -> None:
-        """Connect to a shard as soon as its address is on the board; not to the address ``beyond`` of a dead attempt."""
-        until = time.monotonic() + self._deadline
-        while True:
-            found = address_on(self._read, shard)
-            if found is not None and (found[0] != beyond or self._attempts.get(shard, 0) < found[1]):
-                break
-            self._check()
-            if time.monotonic() > until:
-                raise WorkerLost(f"parameter shard {shard} has not been there for {self._deadline:g} s")
-            time.sleep(_SLICE)
-        if shard in self._dealers:
-            self._dealers[shard].close()
-        address, self._attempts[shard] = found
-        self._dealers[shard] = Dealer(self._context, self._security, address)
-        first = self.on_new(shard)
-        if first is not None:
-            self._dealers[shard].send(first)
-
-    def _revive(self, shard: int, why: str) -> None:
-        """Connect anew, and say again what has not been answered."""
-        dealer = self._dealers.get(shard)
-        if dealer is not None and not dealer.accepted and "refused" in why:
-            raise WorkerLost(f"parameter shard {shard} at {dealer.address} {why}")
-        # A connection that stood may have broken by itself; one that was never made leads nowhere.
-        tried = None if dealer is None or dealer.accepted else dealer.address
-        _log.info("worker %d looks for parameter shard %d, which %s", self.worker, shard, why)
-        time.sleep(_SLICE)
-        self._connect(shard, beyond=tried)
-        self._dealers[shard].send(self._offering(wire.OFFER, shard))
-        for message in self._unanswered[shard]:
-            self._dealers[shard].send(message)
-
-    def _take(self, shard: int, seconds: float) -> bool:
-        """Take one message in; whether there was one that this worker waits for."""
-        dealer = self._dealers.get(shard)
-        if dealer is None:
+        Returns
+        -------
+        bool
+            Whether the shard that is waited for has been started again.
+        """
+        now, fresh = time.monotonic(), False
+        if now - self._looked < _LOOK:
             return False
+        self._looked = now
+        look = now - self._read_at > _BOARD
+        if look:
+            self._read_at = now
+        for line in self._lines.values():
+            if line.reached >= 0 or line is awaited:
+                self._refused(*line.drain())
+                fresh |= self._mend(line, look) and line is awaited
+        return fresh
+
+    def _mend(self, line: Line, look: bool = False) -> bool:
+        """Connect anew where a connection has broken, or the shard has been started again; return whether it has been."""
+        why, now = line.broken(), time.monotonic()
+        if why is None and not look:
+            return False
+        found = self._find(line.shard)
+        if found is None:
+            return False
+        fresh = found[1] > line.reached
+        if fresh or (why is not None and now - line.tried > _RETRY):
+            _log.info("worker %d connects to %s, which %s", self.worker, line.place, why or "has been started again")
+            line.connect(*found, self.on_new(line.shard))
+        return fresh
+
+    def _find(self, shard: int) -> tuple[str, int] | None:
         try:
-            message = dealer.receive(seconds)
-        except ValueError as error:
-            _log.warning("worker %d dropped a message of parameter shard %d: %s", self.worker, shard, error)
-            return False
-        if message is None or self._aside(shard, message):
-            return False
-        self._answers[shard].append(message)
-        return True
+            return address_on(self._read, shard)
+        except (
+            WorkerLost
+        ):  # The board is out of reach, for a while or for ever: there are deadlines for what depends on it.
+            self._check()
+            return None
 
-    def _aside(self, shard: int, message: Message) -> bool:
-        """Whether a message is none of the answers that are waited for; it has been seen to."""
-        if message.kind == wire.REFUSED:
-            raise CrewOver(f"worker {self.worker} has been started again: attempt {message.clock} has taken its place")
-        if message.kind == wire.KEEP:
-            self._kept[shard] = message._replace(arrays=[message.arrays[0].copy()])
-        elif message.kind == wire.RESTORE:
-            kept = self._kept.get(shard)
-            if kept is not None:
-                self._dealers[shard].send(kept._replace(kind=wire.RESTORE, worker=self.worker, attempt=self.attempt))
-        else:
-            return False
-        return True
+    def _refused(self, *messages: Message) -> None:
+        for message in messages:
+            if message.kind == wire.REFUSED:
+                raise CrewOver(
+                    f"worker {self.worker} has been started again: attempt {message.clock} has taken its place"
+                )
 
     def _check(self) -> None:
         if self._over():
             raise CrewOver(f"worker {self.worker} stops: the crew is over")
 
+    def _silent(self, line: Line, seconds: float) -> WorkerLost:
+        why, tried = line.broken(), f"worker {self.worker} has tried for {seconds:.3g} s"
+        if why is not None:
+            return WorkerLost(
+                f"{line.place} {why}, and {tried} to reach it, or a later attempt of it: is its machine up, and do the workers "
+                "reach it, and its ports (interface=..., port_range=...)?"
+            )
+        return WorkerLost(
+            f"{line.place} has not answered, and {tried}; it may be overloaded: give it less to do (larger batches, more "
+            "shards) or more time (deadline=...)"
+        )
+
     def close(self) -> None:
         """Send what is under way, for a bounded time, and release everything."""
-        for dealer in self._dealers.values():
-            dealer.close(linger=1.0)
+        for line in self._lines.values():
+            line.close(linger=1.0)
         self._context.destroy(linger=1000)

@@ -12,8 +12,8 @@ import numpy as np
 
 from . import wire
 from .client import Client
-from .host import ALL, FIRST, LISTED, PULL, PUSH, SECOND
 from .ranges import Ranges
+from .translate import ALL, FIRST, LISTED, PULL, PUSH, SECOND
 from .wire import Message
 
 
