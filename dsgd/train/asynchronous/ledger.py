@@ -2,10 +2,12 @@
 
 Work comes in rounds: one for each thing that is to be done with every lot (an epoch of training, say). A worker asks and is given
 a lot that it has at hand already, if there is one, in the first round that has any, and only then one that another worker has:
-to take that over costs reading and encoding its rows. What a lost worker was given is given to others.
+to take that over costs reading and encoding its rows. It has one lot at a time: one that asks before it has done what it was
+given has not been told. What a lost worker was given is given to others.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -42,11 +44,11 @@ class Ledger:
     --------
     >>> ledger = Ledger(owners=[0, 1], bound=False)
     >>> ledger.open(TRAIN, 0)
-    >>> ledger.ask(0), ledger.ask(0)
-    (Item(kind='train', epoch=0, lot=0), Item(kind='train', epoch=0, lot=1))
+    >>> ledger.ask(0), ledger.ask(1), ledger.ask(1)
+    (Item(kind='train', epoch=0, lot=0), Item(kind='train', epoch=0, lot=1), Item(kind='train', epoch=0, lot=1))
     >>> ledger.lose(0)
-    >>> ledger.ask(1), ledger.done(1, Item(TRAIN, 0, 1), b""), ledger.complete(TRAIN, 0)
-    (Item(kind='train', epoch=0, lot=1), True, False)
+    >>> ledger.done(1, Item(TRAIN, 0, 1), b""), ledger.ask(1), ledger.complete(TRAIN, 0)
+    (True, Item(kind='train', epoch=0, lot=0), False)
     """
 
     def __init__(self, owners: Sequence[int], bound: bool):
@@ -62,44 +64,46 @@ class Ledger:
             self._rounds = dict(sorted(self._rounds.items(), key=lambda item: (item[0][1], _ORDER.index(item[0][0]))))
 
     def ask(self, worker: int) -> Item | None:
-        """Give a worker something to do, or None when there is nothing now."""
+        """Give a worker something to do, or None when there is nothing now; the same again until it is done."""
         self._present.add(worker)
-        for at_hand in (True, False):
-            for (kind, epoch), work in self._rounds.items():
-                lot = self._choose(worker, work.todo, at_hand)
-                if lot is not None:
-                    work.todo.discard(lot)
-                    work.leased[lot] = worker
+        for (kind, epoch), work in self._rounds.items():
+            for lot, who in work.leased.items():
+                if who == worker:
                     return Item(kind, epoch, lot)
+        for choose in (self._at_hand, self._elsewhere):
+            for (kind, epoch), work in self._rounds.items():
+                chosen = choose(worker, work.todo)
+                if chosen is not None:
+                    work.todo.discard(chosen)
+                    work.leased[chosen] = worker
+                    return Item(kind, epoch, chosen)
         return None
 
-    def _choose(self, worker: int, todo: set[int], at_hand: bool) -> int | None:
-        mine = [lot for lot in todo if self._near(worker, lot)]
-        if at_hand:
-            # First those that only this worker has at hand.
-            return min(mine, key=lambda lot: (len(self._held[lot]), lot), default=None)
+    def _at_hand(self, worker: int, todo: set[int]) -> int | None:
+        """Of the lots that a worker has, first one that nobody else has."""
+        mine = [lot for lot in todo if worker in self._holders(lot)]
+        return min(mine, key=lambda lot: (len(self._held[lot]), lot), default=None)
+
+    def _elsewhere(self, worker: int, todo: set[int]) -> int | None:
+        """Of the lots that a worker does not have, one of the worker that has most to do still."""
         if self._bound:
             return None
-        # Of the worker that has most to do still; one that will take its last lot itself in a moment is left alone.
-        load = {lot: self._waiting(lot, todo) for lot in todo if lot not in mine}
-        others = [lot for lot in load if load[lot] > 1 or not self._holders(lot) & self._present]
-        return max(others, key=lambda lot: (load[lot], -lot), default=None)
+        # One that will take its last lot itself in a moment is left alone.
+        load = Counter(who for lot in todo for who in self._holders(lot))
+        others = {lot: max(load[who] for who in self._holders(lot)) for lot in todo if worker not in self._holders(lot)}
+        free = [lot for lot in others if others[lot] > 1 or self._present.isdisjoint(self._holders(lot))]
+        return max(free, key=lambda lot: (others[lot], -lot), default=None)
 
-    def _near(self, worker: int, lot: int) -> bool:
-        held = self._held[lot]
-        return worker in held or (not held and self._owners[lot] == worker)
-
-    def _holders(self, lot: int) -> set[int]:
-        return self._held[lot] or {self._owners[lot]}
-
-    def _waiting(self, lot: int, todo: set[int]) -> int:
-        holders = self._holders(lot)
-        return sum(1 for other in todo if holders & self._holders(other))
+    def _holders(self, lot: int) -> Collection[int]:
+        """Who has a lot at hand, or will when it is first given out."""
+        return self._held[lot] or (self._owners[lot],)
 
     def done(self, worker: int, item: Item, report: bytes) -> bool:
-        """Note that something is done; False when it was before, or nobody wants it any more."""
+        """Note that something is done; False when it was before, nobody wants it any more, or it was not this worker's to do."""
         work = self._rounds.get((item.kind, item.epoch))
         if work is None or item.lot in work.reports or item.lot not in self._held:
+            return False
+        if self._bound and self._owners[item.lot] != worker:
             return False
         work.todo.discard(item.lot)
         work.leased.pop(item.lot, None)
@@ -142,6 +146,8 @@ class Ledger:
     def restore(self, rounds: Sequence[Sequence[Any]]) -> None:
         """Become what :meth:`snapshot` described; nobody has anything at hand until he says so."""
         self._rounds.clear()
+        self._held = {lot: set() for lot in self._held}
+        self._present.clear()
         for kind, epoch, reports in rounds:
             done = {int(lot): bytes.fromhex(report) for lot, report in reports.items()}
             todo = set(range(len(self._owners))) - set(done)
