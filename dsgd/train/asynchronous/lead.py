@@ -122,8 +122,8 @@ class Lead:
             self._told.add(message.worker)
             return Message(wire.FINAL, message.worker, message.attempt)
         item = None if self.host.recovering else self._ledger.ask(message.worker)
-        if item is None and self._task.bound and self._begin_next():
-            # Nobody else can do what a slow worker has left.
+        if item is None and not self.host.recovering and self._begin_next():
+            # Others do what is left of this epoch, which is not waited for.
             item = self._ledger.ask(message.worker)
         name = b"" if item is None else json.dumps(list(item)).encode()
         arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[message.step :])]

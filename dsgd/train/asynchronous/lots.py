@@ -13,6 +13,7 @@ from ...errors import ConfigError
 from ...objective.passes import Pass
 from ...objective.share import Share
 from ...objective.start import TOTALS, totals_of_rows
+from ..batches import batches, steps_of_epoch
 from ..engine import RankContext
 from ..field import count_values, has_sparse_columns
 from ..stepsize import needs_smoothness, smoothness
@@ -20,6 +21,7 @@ from ..stores import finish_stores, open_stores
 from ..task import FitTask
 from .start import Agreed, Measured, pack_prepared, rule_of
 from .task import CrewTask
+from .touched import Touched
 
 
 class OpenLot:
@@ -137,10 +139,15 @@ class Lots:
         values = float(layout.codes + layout.crosses.count) * share.store.rows
         if has_sparse_columns(layout):
             values += count_values(share)
+        touched = layout.size + 1
+        if layout.size > layout.dense and lot.rows:
+            count = steps_of_epoch(lot.rows, agreed.batch_rows)
+            assert self.work is not None
+            touched = len(Touched(self.work).of(next(batches(share.training(), self.work.run, lot.rows, count))))
         largest = 1.0
         if needs_smoothness(rule_of(config)) and config.eta0 == "auto":
             largest = smoothness(agreed.problem, share, agreed.batch_rows)
         sums = np.zeros(TOTALS)
         if agreed.plan.classes is None:
             sums = totals_of_rows(share.training(), share.run)
-        return Measured(lot.rows, values, largest, sums.tolist()).to_bytes()
+        return Measured(lot.rows, values, touched, largest, sums.tolist()).to_bytes()

@@ -31,6 +31,8 @@ from ..stores import held_out_fraction, initial_params
 from ..used_weights import narrow, weights_of
 from .task import CrewTask
 
+# A list is worth its indices where it is so many times shorter than the whole.
+_LISTS = 3
 _RULE = "adagrad"  # of optimizer="auto"
 
 
@@ -136,6 +138,8 @@ class Measured:
         For training.
     values : float
         Codes, interactions and sparse values.
+    touched : int
+        Features that a mini-batch touches.
     smoothness : float
     totals : list of float
         Of the targets.
@@ -143,6 +147,7 @@ class Measured:
 
     rows: int
     values: float
+    touched: int
     smoothness: float
     totals: list[float]
 
@@ -157,6 +162,7 @@ def merge_measured(found: Sequence[bytes]) -> bytes:
     return Measured(
         sum(part.rows for part in parts),
         sum(part.values for part in parts),
+        max((part.touched for part in parts if part.rows), default=0),
         max(part.smoothness for part in parts),
         np.sum([part.totals for part in parts], axis=0).tolist(),
     ).to_bytes()
@@ -194,6 +200,8 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
         config, problem, rule=rule_of(config), rows=measured.rows, batch=agreed.batch_rows,
         entries=measured.values / max(problem.rows, 1), smoothness=measured.smoothness, ranks=1, scale=scale,
     )  # fmt: skip
+    # What travels decides, not what is cheaper to add up: an index and a number for each feature, or a number for all.
+    sparse = problem.layout.size > problem.layout.dense and _LISTS * measured.touched < problem.layout.size
     rule, schedule = recipe.rule, recipe.schedule
     if task.mode.staleness != 0:
         rule, factor = corrected(rule, task.workers)
@@ -202,7 +210,10 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
     schedule = stretched(schedule, config.max_iter * pushes)
     load = np.ones(problem.layout.size + 1)
     return Setup(
-        agreed, measured, replace(recipe, rule=rule, schedule=schedule), Ranges(cut(load, task.shards), problem.outputs)
+        agreed,
+        measured,
+        replace(recipe, rule=rule, schedule=schedule, sparse=sparse),
+        Ranges(cut(load, task.shards), problem.outputs),
     )
 
 

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...kernels.coordinates import list_touched, take_listed
+from ...kernels.coordinates import take_listed
 from ...objective.passes import Pass
 from ...server.exchange import Exchange, Received, Update
 from ..batches import Piece, batches, steps_of_epoch
 from ..recipe import Recipe
 from .lots import OpenLot
+from .touched import Touched
 
 _NONE = np.zeros(0, np.int32)
 
@@ -50,12 +51,7 @@ class Steps:
         self.clock = 0
         problem = work.problem
         self.params = np.zeros(problem.size, problem.dtype)
-        dense = problem.layout.dense
-        # Dense weights and intercept are touched by every row: they head and end every list.
-        self._first, self._last = np.arange(dense, dtype=np.int32), np.array([problem.layout.size], np.int32)
-        self._seen = np.zeros(problem.layout.size if recipe.sparse else 0, np.int32)
-        self._listed = np.empty(problem.layout.size if recipe.sparse else 0, np.int32)
-        self._stamp = 0
+        self._touched = Touched(work) if recipe.sparse else None
 
     def train(self, lot: OpenLot, epoch: int) -> float:
         """Train on a lot's rows once; return their sum of weight x loss, each at the weights of its step."""
@@ -101,23 +97,12 @@ class Steps:
         """Push, and ask for the weights of the next mini-batch; after the last one, only have the push confirmed."""
         pieces = next(pending, None)
         if pieces is not None:
-            indices = self._touched(pieces) if self._recipe.sparse else None
+            indices = None if self._touched is None else self._touched.of(pieces)
             self._exchange.send(update, wanted, indices)
             asked.append(_Asked(pieces, indices))
         elif update is not None:
             self._exchange.send(update, update.clock, _NONE)
             asked.append(_Asked(None, None))
-
-    def _touched(self, pieces: list[Piece]) -> np.ndarray:
-        """The features that a mini-batch touches, ascending."""
-        self._stamp += 1
-        count, frame = 0, self._work.problem.frame
-        for arrays, starts, begin, end in pieces:
-            count = list_touched(
-                arrays, frame, starts, begin, end, self._work.run, self._seen, self._stamp, self._listed, count,
-                self._work.scratch.codes,
-            )  # fmt: skip
-        return np.concatenate([self._first, np.sort(self._listed[:count]), self._last])
 
     def _gradient(self, indices: np.ndarray | None) -> np.ndarray:
         """The gradient, of listed features or of all, taken out of the buffer."""
