@@ -16,13 +16,14 @@ from ...errors import WorkerLost
 from ...server import wire
 from ...server.client import Client
 from ...server.host import ShardHost, message_of
-from ...server.shard import MOST_STALE, Leave
+from ...server.shard import Leave
 from ...server.wire import Message
 from ..engine import RankContext
 from ..progress import Progress
 from ..stores import pack_result
 from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item, Ledger
 from .start import Agreed, Setup, agree, as_array, make_shard, merge_measured, merge_prepared, set_up
+from .states import Collected, States
 from .task import CrewTask
 
 # The lead's own number, among the workers'.
@@ -69,7 +70,7 @@ class Lead:
         self._began = self._visited = time.monotonic()
         self._epoch, self._lowered, self._judged, self._mean_loss = 0, 0, 0, 0.0
         self._held_out: float | None = None
-        self._counted = np.zeros(MOST_STALE + 1, np.int64), 0
+        self._states = States(client, context.attempt)
         self._told: set[int] = set()
         self._ended = 0.0
         self._retaken = False
@@ -222,37 +223,25 @@ class Lead:
 
     def _end_epoch(self) -> None:
         """Judge the epoch; end the fit, or go on."""
-        params, first, second, penalty = self._collect()
-        self.progress.more = self._staleness()
-        stop = self._judge(self._mean_loss + penalty, params)
+        found = self._collect()
+        self.progress.more = self._states.staleness()
+        stop = self._judge(self._mean_loss + found.penalty, found)
         self._epoch += 1
         if stop and not self._lower():
-            self._finish(params, first, second)
+            self._finish(found)
         elif self._epoch < self._task.config.max_iter:
             self._ledger.open(TRAIN, self._epoch)
 
-    def _staleness(self) -> dict[str, Any]:
-        """How stale the first shard's pushes were since the last epoch, and how many it dropped, for the history."""
-        counts, dropped = self._counts
-        before, dropped_before = self._counted
-        self._counted = self._counts
-        new = np.maximum(counts - before, 0)  # After a death there may be fewer.
-        mean = float(new @ np.arange(len(new)) / new.sum()) if new.any() else None
-        return {
-            "staleness": mean, "staleness_counts": np.trim_zeros(new, "b").tolist(),
-            "dropped": max(0, dropped - dropped_before),
-        }  # fmt: skip
-
-    def _judge(self, objective: float, params: np.ndarray) -> bool:
+    def _judge(self, objective: float, found: Collected) -> bool:
         """Note the epoch; whether to stop. One whose steps nearly all came before the last was judged says nothing of tol."""
         assert self._setup is not None
         pushes = self._setup.measured.rows / self._setup.recipe.batch_rows
         steps = pushes / self._task.workers if self._task.mode.staleness == 0 else pushes
-        if self._step - self._judged < _PART * steps and self._epoch + 1 < self._task.config.max_iter:
-            self.progress.note(objective, params)
+        if found.step - self._judged < _PART * steps and self._epoch + 1 < self._task.config.max_iter:
+            self.progress.note(objective, found.params)
             return False
-        self._judged = self._step
-        return self.progress.round(objective, params)
+        self._judged = found.step
+        return self.progress.round(objective, found.params)
 
     def _lower(self) -> bool:
         """Divide an adaptive rate and go on, unless that is over."""
@@ -263,44 +252,18 @@ class Lead:
         self._collect()
         return True
 
-    def _collect(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
-        """All weights and the rule's state, and the penalty; shards are told how often the rate has been lowered."""
+    def _collect(self) -> Collected:
         assert self._setup is not None
         assert self.host.shard is not None
-        for shard in self._client.shards:
-            ask = Message(wire.STATE, LEAD, self._context.attempt, step=self._lowered, flags=1)
-            self._client.request(shard, ask)
-        self.host.shard.weights.lower(self._lowered)
-        parts = [self.host.shard.snapshot()]
-        penalty = self.host.shard.weights.penalty_value()
-        for shard in self._client.shards:
-            arrays, meta = unpack(self._client.answer(shard).arrays[0].data, f"the state of shard {shard}")
-            parts.append((arrays, meta))
-            penalty += float(meta["penalty"])
-        self._step = int(parts[0][1]["step"])
-        self._counts = parts[0][0]["staleness"].copy(), int(parts[0][1]["dropped"])
-        names = ("params", "first", "second")
-        params, first, second = (self._joined(name, [arrays for arrays, _ in parts]) for name in names)
-        assert params is not None
-        return params, first, second, penalty
+        return self._states.collect(self.host.shard, self._setup, self._lowered)
 
-    def _joined(self, name: str, parts: list[dict[str, np.ndarray]]) -> np.ndarray | None:
-        assert self._setup is not None
-        if name not in parts[0]:
-            return None
-        problem = self._setup.agreed.problem
-        whole = np.zeros(problem.size, problem.dtype)
-        for shard, arrays in enumerate(parts):
-            self._setup.ranges.put(arrays[name], shard, whole)
-        return whole
-
-    def _finish(self, params: np.ndarray, first: np.ndarray | None, second: np.ndarray | None) -> None:
+    def _finish(self, found: Collected) -> None:
         assert self._setup is not None
         agreed, best = self._setup.agreed, self.progress.best
-        state = {"step": self._step, "first": first, "second": second, "rule": self._setup.recipe.rule_name}
+        state = {"step": found.step, "first": found.first, "second": found.second, "rule": self._setup.recipe.rule_name}
         positions = None if agreed.numbering is None else agreed.numbering.positions
         self.result = pack_result(
-            agreed.plan, params if best is None else best, state, self.progress, agreed.initial, positions
+            agreed.plan, found.params if best is None else best, state, self.progress, agreed.initial, positions
         )
         self._ended = time.monotonic()
 
