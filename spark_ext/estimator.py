@@ -108,16 +108,20 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         >>> customers = read_parquet("customers", label="bought", missing="mean")  # doctest: +SKIP
         >>> model = spark_ext.SGDClassifier(topology="engine").fitParquet(customers)  # doctest: +SKIP
         """
+        self._refuse_what_a_dataset_says()
+        with in_words_of(SPARK_NAMES):
+            config = self._configuration()
+            self._refuse_what_is_no_dataset(dataset, validation)
+            model = self._trained(SparkSession.getActiveSession(), config, lambda ranks: (dataset, validation, None))
+            return model.following(model.core.spec, dataset.roles).trained_on(None)
+
+    @staticmethod
+    def _refuse_what_is_no_dataset(dataset: Any, validation: Any) -> None:
         for given in (dataset,) if validation is None else (dataset, validation):
             if not isinstance(given, Dataset):
                 raise ConfigError(
                     f"fitParquet takes dsgd.read_parquet(path, label=...), not {given!r}; a DataFrame is for fit"
                 )
-        self._refuse_what_a_dataset_says()
-        with in_words_of(SPARK_NAMES):
-            config = self._configuration()
-            model = self._trained(SparkSession.getActiveSession(), config, lambda ranks: (dataset, validation, None))
-            return model.following(model.core.spec, dataset.roles).trained_on(None)
 
     def _refuse_what_a_dataset_says(self) -> None:
         defaults = type(self)()
