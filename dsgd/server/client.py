@@ -107,7 +107,7 @@ class Client:
             When the shard is silent past the deadline, or does not come back.
         CrewOver
         """
-        line, began = self._lines[shard], time.monotonic()
+        line, began, others = self._lines[shard], time.monotonic(), False
         until = began + self._deadline
         self._look_after()
         while not line.answers:
@@ -115,13 +115,13 @@ class Client:
             if message is not None:
                 self._refused(message)
                 if message.kind == wire.WAIT:
-                    until = min(now, began + _LONGEST * self._deadline) + self._deadline
+                    others, until = True, min(now, began + _LONGEST * self._deadline) + self._deadline
                 continue
             self._check()
             if self._look_after(line):
                 until = now + self._deadline
             elif now > until:
-                raise self._silent(line, now - began)
+                raise self._silent(line, now - began, others)
         line.unanswered.popleft()
         return line.answers.popleft()
 
@@ -206,12 +206,17 @@ class Client:
         if self._over():
             raise CrewOver(f"worker {self.worker} stops: the crew is over")
 
-    def _silent(self, line: Line, seconds: float) -> WorkerLost:
+    def _silent(self, line: Line, seconds: float, others: bool) -> WorkerLost:
         why, tried = line.broken(), f"worker {self.worker} has tried for {seconds:.3g} s"
         if why is not None:
             return WorkerLost(
                 f"{line.place} {why}, and {tried} to reach it, or a later attempt of it: is its machine up, and do the workers "
                 "reach it, and its ports (interface=..., port_range=...)?"
+            )
+        if others:
+            return WorkerLost(
+                f"{line.place} waits for workers that are alive and push nothing, and {tried}; give them less to do between two "
+                "pushes (smaller batches, more workers), or more time (deadline=...)"
             )
         return WorkerLost(
             f"{line.place} has not answered, and {tried}; it may be overloaded: give it less to do (larger batches, more "

@@ -6,7 +6,6 @@ refused; a push that it has had already is not applied again. Whoever hosts it c
 know nothing else.
 """
 
-import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,23 +202,23 @@ class ParameterShard:
 
     def _answers(self) -> list[Answer]:
         """Answer all pulls that may be answered now."""
-        waiting = sorted(number for number, worker in self._workers.items() if worker.wanted)
+        waiting = [number for number, worker in self._workers.items() if worker.wanted]
         if not waiting:
             return []
-        # The slowest, and the second for when it is that one itself that asks.
-        clocks = heapq.nsmallest(2, [(worker.clock, key) for key, worker in self._workers.items() if worker.active])
+        clocks = sorted([worker.clock for worker in self._workers.values() if worker.active])
         answers: list[Answer] = []
-        for number in waiting:
+        for number in sorted(waiting):
             worker = self._workers[number]
-            slowest = next((clock for clock, key in clocks if key != number), None)
-            while worker.wanted and self._may(worker.wanted[0], slowest):
+            others = clocks[1:] if worker.active and worker.clock == clocks[0] else clocks
+            while worker.wanted and self._may(worker.wanted[0], others):
                 answers.append(self._answer(worker.wanted.pop(0)))
         return answers
 
-    def _may(self, pull: Pull, slowest: int | None) -> bool:
+    def _may(self, pull: Pull, others: list[int]) -> bool:
+        """Whether a pull may be answered, given the others' clocks in ascending order."""
         if self._policy.together:
             return pull.clock <= self._round
-        return slowest is None or self._policy.lets(pull.clock, slowest)
+        return not others or self._policy.lets(pull.clock, others[0])
 
     def _answer(self, pull: Pull) -> Weights:
         clock = max(pull.clock, self._round) if self._policy.together else pull.clock

@@ -69,7 +69,9 @@ def test_a_shard_that_waits_for_others_says_so(new_crew, monkeypatch):
         assert ask(slow, step(slow, 0, 2, 1)).clock == waits.result(WAIT).clock == 1
     monkeypatch.setattr(clients, "_LONGEST", 0)
     fast._deadline = 0.4
-    with pytest.raises(WorkerLost, match="has not answered, and worker 0 has tried for"):
+    with pytest.raises(
+        WorkerLost, match="waits for workers that are alive and push nothing, and worker 0 has tried for"
+    ):
         ask(fast, step(fast, 1, 3, 2))
 
 

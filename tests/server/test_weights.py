@@ -259,7 +259,7 @@ def test_delay_compensation_is_the_formula(sparse):
         g = g + 0.7 / np.sqrt(mean[chosen] + TINY) * g * g * (plain.params[chosen] - pulled[chosen])
         made.apply(pushed, 1.0, pulled)
         plain.push(Pushed(pushed.indices, g, rows=1))
-        np.testing.assert_allclose(made.values(None), plain.params, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(made.values(None), plain.params, rtol=1e-9, atol=1e-12)
     without, _ = pair("sgd", sparse=sparse, compensation=0.7)
     without.restore(*made.snapshot())
     np.testing.assert_allclose(without.snapshot()[0]["squares"], mean, rtol=1e-12)
