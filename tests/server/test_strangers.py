@@ -1,5 +1,6 @@
 """Who is turned away from a parameter server's port: its shard and the fit beside go on unharmed."""
 
+import contextlib
 import logging
 import socket
 import struct
@@ -67,8 +68,9 @@ def test_strangers_are_kept_out(running, keys, security, stranger):
     monitor = sender.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     try:
         sender.connect(server.address)
-        for kind in (wire.OFFER, wire.JOIN, wire.START):
-            sender.send_multipart(wire.encode(Message(kind, 1, 0), keys.fit))
+        with contextlib.suppress(zmq.Again):  # when the connection has been ended already
+            for kind in (wire.OFFER, wire.JOIN, wire.START):
+                sender.send_multipart(wire.encode(Message(kind, 1, 0), keys.fit), zmq.NOBLOCK)
         assert monitor.poll(int(1000 * WAIT)), "the connection was not ended"
     finally:
         sender.disable_monitor()
@@ -86,6 +88,7 @@ def intruder(running, security):
 
     def make() -> zmq.Socket:
         sender = context.socket(zmq.DEALER)
+        sender.set(zmq.SNDTIMEO, int(1000 * WAIT))
         security.secure_sender(sender)
         sender.connect(running[1].address)
         return sender
