@@ -52,7 +52,8 @@ def test_frames_keep_their_index_and_may_have_labels_beside_them(dask_client, ro
     lazy = dd.from_pandas(frame, npartitions=3)
     model = dask_ext.SGDClassifier(random_state=0).fit(lazy[["a", "b", "c"]], lazy["late"])
     named = dask_ext.SGDClassifier(random_state=0).fit(lazy, "late")
-    np.testing.assert_array_equal(model.coef_, named.coef_)
+    # Which worker holds which partition is the cluster's choice, and so is the order of a sum.
+    np.testing.assert_allclose(model.coef_, named.coef_, rtol=1e-5)
     predicted = model.predict(lazy)
     assert predicted.dtype == np.int64
     assert predicted.compute().index.equals(frame.index)

@@ -140,6 +140,7 @@ def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):
         *("categoricalCols", "interactions", "hashBits", "missing", "validationIndicatorCol"),
         *("threshold", "thresholds", "initialModel", "verbose"),
         *("mode", "topology", "aggregationDepth", "localSteps", "compression", "numWorkers", "dtype"),
+        *("staleness", "shards", "backupWorkers", "correction", "compensation", "snapshotSeconds", "restarts"),
     }
     for face in (spark_ext.SGDClassifier(), spark_ext.SGDRegressor()):
         assert {param.name for param in face.params} - own <= set(CORE_NAMES)
