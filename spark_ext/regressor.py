@@ -87,8 +87,9 @@ class SGDRegressor(SparkFace, RegressorParams, Regressor):
         no gang.
     aggregationDepth : int, default=2
         Levels of Spark's tree-aggregate with ``topology="engine"``.
-    localSteps : int or "epoch", default=1
-        Steps of a rank between two averagings; "epoch" is model averaging.
+    localSteps : int, "epoch" or "auto", default=1
+        Steps of a rank between two averagings; "epoch" is model averaging. With ``mode="async"`` steps between two exchanges with
+        the shards, "auto" if it is not set.
     compression : {"none", "fp16", "int8", "topk"}, default="none"
         Of what ranks send each other.
     backupWorkers : int, default=0

@@ -58,17 +58,24 @@ def slow_member(context: RankContext, task) -> bytes:
 
 
 def _slow_down() -> None:
+    """Make whatever computes gradients and takes steps in this process slow; waiting and talking to others are not."""
     from dsgd.objective.passes import Pass
+    from dsgd.train import stepwise
+    from dsgd.train.hogwild import Hogwild
 
-    add = Pass.add_batch
+    Pass.add_batch = _slowly(Pass.add_batch)  # ty: gradients of mini-batches
+    Hogwild.run = _slowly(Hogwild.run)  # ty: steps of a worker's own
+    stepwise.update_dense = _slowly(stepwise.update_dense)  # ty: a rank's steps
 
-    def slowly(self, *arguments, **keywords):
+
+def _slowly(function):
+    def slow(*arguments, **keywords):
         begin = time.perf_counter()
-        found = add(self, *arguments, **keywords)
+        found = function(*arguments, **keywords)
         time.sleep((SLOWDOWN - 1) * (time.perf_counter() - begin))
         return found
 
-    Pass.add_batch = slowly
+    return slow
 
 
 def run(directory: Path, mode, engine: LocalEngine, epochs: int = EPOCHS, seed: int = 0) -> list[dict]:

@@ -43,6 +43,7 @@ class MemoryStore:
     """
 
     disk_bytes = 0
+    in_memory = True
 
     def __init__(self, dataset: MatrixDataset, splits: Sequence[Split], *, dtype=np.float32):
         own, _ = dataset.only(splits)

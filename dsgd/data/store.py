@@ -127,6 +127,11 @@ class BlockStore:
         """Bytes of the block files now."""
         return self._cache.disk_bytes
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all blocks are in memory."""
+        return all(kept.block is not None for group in self._groups for kept in group.kept)
+
     def __len__(self) -> int:
         return sum(len(group.kept) for group in self._groups)
 

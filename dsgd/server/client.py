@@ -5,7 +5,6 @@ answered is sent there. While one shard is waited for, the others are looked aft
 snapshot, and cannot tell who is only waiting elsewhere.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import zmq
 from ..errors import DSGDError, WorkerLost
 from ..transport.endpoint import Security
 from . import wire
+from .address import address_on
 from .line import Line
 from .wire import Message
 
@@ -28,20 +28,6 @@ _LONGEST = 10
 
 class CrewOver(DSGDError):
     """Nobody waits for this member any more: the crew has ended, or a later attempt has taken its place."""
-
-
-def place_of(shard: int) -> str:
-    """The name under which a shard's address is on the board."""
-    return f"shard-{shard}"
-
-
-def address_on(read: Callable[[str], bytes | None], shard: int) -> tuple[str, int] | None:
-    """Address and attempt of a shard, if it has been started."""
-    value = read(place_of(shard))
-    if value is None:
-        return None
-    found = json.loads(value)
-    return str(found["address"]), int(found["attempt"])
 
 
 class Client:
@@ -60,6 +46,8 @@ class Client:
         answer waits for other workers.
     over : callable
         Whether the crew is over.
+    machine : str
+        Identifies the operating system instance; shards of the same one have a nearer address.
 
     Attributes
     ----------
@@ -76,7 +64,9 @@ class Client:
         shards: Sequence[int],
         deadline: float,
         over: Callable[[], bool],
+        machine: str = "",
     ):
+        self._machine = machine
         self._read, self.worker, self.attempt = read, worker, attempt
         self.shards, self._deadline, self._over = list(shards), deadline, over
         self._context = zmq.Context(io_threads=1)
@@ -188,7 +178,7 @@ class Client:
 
     def _find(self, shard: int) -> tuple[str, int] | None:
         try:
-            return address_on(self._read, shard)
+            return address_on(self._read, shard, self._machine)
         except (
             WorkerLost
         ):  # The board is out of reach, for a while or for ever: there are deadlines for what depends on it.

@@ -30,7 +30,7 @@ class Dealer:
     def __init__(self, context: zmq.Context, security: Security, address: str, link: int = 0):
         self.address, self._fit, self._link = address, security.keys.fit, link
         self._socket = open_socket(context, zmq.DEALER)
-        security.secure_sender(self._socket)
+        (security.near() if address.startswith("ipc:") else security).secure_sender(self._socket)
         self._socket.set(zmq.CONNECT_TIMEOUT, _CONNECT)
         if "[" in address:
             self._socket.set(zmq.IPV6, 1)

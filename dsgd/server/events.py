@@ -1,5 +1,6 @@
 """What a parameter shard is told, and what it answers: values that know nothing of messages and sockets."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,13 +42,15 @@ class Push(NamedTuple):
 class Pull(NamedTuple):
     """A worker wants weights (of ``indices``, or all) to compute its push number ``clock`` with.
 
-    It has pushed all before, but for the last one where weights are asked for ahead.
+    It has pushed all before, but for the last one where weights are asked for ahead. ``state`` says whether it steps by itself,
+    and wants the rule's state as well.
     """
 
     worker: int
     attempt: int
     clock: int
     indices: np.ndarray | None
+    state: bool = False
 
 
 Event = Join | Leave | Again | Push | Pull
@@ -67,6 +70,10 @@ class Weights(NamedTuple):
         Of the weights; and optimiser steps taken, by which rates are scheduled.
     values : ndarray
         As :meth:`dsgd.server.weights.RangeWeights.values`.
+    state : sequence of ndarray
+        Of the rule, shaped alike, if it was asked for.
+    lowered : int
+        How often an adaptive rate has been divided.
     """
 
     worker: int
@@ -75,6 +82,8 @@ class Weights(NamedTuple):
     version: int
     step: int
     values: np.ndarray
+    state: Sequence[np.ndarray] = ()
+    lowered: int = 0
 
 
 class Welcome(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from . import wire
 from .client import Client
 from .ranges import Ranges
-from .translate import ALL, FIRST, LISTED, PULL, PUSH, SECOND
+from .translate import ALL, FIRST, LISTED, PULL, PUSH, SECOND, STATE
 from .wire import Message
 
 
@@ -41,11 +41,12 @@ class Update(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What has been pulled: the push that it is for, and versions and steps, shard by shard."""
+    """What has been pulled: the push that it is for; versions and steps, shard by shard; how often the rate was divided."""
 
     clock: int
     versions: list[int]
     steps: list[int]
+    lowered: int
 
 
 class Exchange:
@@ -55,10 +56,13 @@ class Exchange:
     ----------
     client : Client
     ranges : Ranges
+    state : bool
+        Whether the rule's state is pulled with the weights.
     """
 
-    def __init__(self, client: Client, ranges: Ranges):
+    def __init__(self, client: Client, ranges: Ranges, state: bool = False):
         self._client, self._ranges = client, ranges
+        self._flags = PULL | (STATE if state else 0)
         self._asked: deque[np.ndarray | None] = deque()
 
     def send(self, update: Update | None, wanted: int, indices: np.ndarray | None) -> None:
@@ -66,7 +70,7 @@ class Exchange:
         pulls = None if indices is None else self._ranges.listed(indices)[0]
         self._asked.append(indices)
         for number, message in enumerate(self._messages(update)):
-            flags = message.flags | PULL | (ALL if pulls is None else 0)
+            flags = message.flags | self._flags | (ALL if pulls is None else 0)
             arrays = list(message.arrays) + ([] if pulls is None else [pulls[number]])
             self._client.request(
                 self._client.shards[number], message._replace(flags=flags, wanted=wanted, arrays=arrays)
@@ -79,21 +83,26 @@ class Exchange:
         for shard in self._client.shards:
             self._client.answer(shard)
 
-    def receive(self, params: np.ndarray) -> Received:
-        """Wait for the weights that were asked for first, and write them to ``params``, of shape ((d + 1) k,)."""
+    def receive(self, params: np.ndarray, *state: np.ndarray) -> Received:
+        """Wait for what was asked for first; write it to ``params``, of shape ((d + 1) k,), and to the rule's ``state``."""
         indices, k = self._asked.popleft(), self._ranges.outputs
         cuts = None if indices is None else self._ranges.cuts(indices)
         found = []
         for number, shard in enumerate(self._client.shards):
             message = self._client.answer(shard)
             found.append(message)
-            if indices is None or cuts is None:
-                self._ranges.put(message.arrays[0], number, params)
-            else:
-                own = indices[cuts[number] : cuts[number + 1]]
-                params.reshape(-1, k)[own] = message.arrays[0].reshape(-1, k)
-        clock = max(message.clock for message in found)
-        return Received(clock, [message.version for message in found], [message.step for message in found])
+            for values, vector in zip(message.arrays, (params, *state), strict=False):
+                if indices is None or cuts is None:
+                    self._ranges.put(values, number, vector)
+                else:
+                    own = indices[cuts[number] : cuts[number + 1]]
+                    vector.reshape(-1, k)[own] = values.reshape(-1, k)
+        return Received(
+            max(message.clock for message in found),
+            [message.version for message in found],
+            [message.step for message in found],
+            min(message.rows for message in found),
+        )
 
     def _messages(self, update: Update | None) -> list[Message]:
         worker, attempt = self._client.worker, self._client.attempt

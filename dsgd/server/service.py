@@ -6,6 +6,7 @@ it has been said again.
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,6 +15,7 @@ import zmq
 
 from ..transport.endpoint import Security, configure, listen
 from . import wire
+from .address import near_address
 from .wire import BadMessage, Message
 
 _log = logging.getLogger("dsgd.server")
@@ -63,22 +65,33 @@ class Service:
     host : str
         Address of this machine, or the name of one of its network interfaces.
     port_range : (int, int) or None
+    directory : str, optional
+        Where those of the same machine connect; nobody else may have access to it.
 
     Attributes
     ----------
     address : str
         Where it listens.
+    near : str or None
+        Where it listens in the directory, if its path is short enough for that.
     """
 
-    def __init__(self, security: Security, host: str, port_range: tuple[int, int] | None = None):
+    def __init__(
+        self, security: Security, host: str, port_range: tuple[int, int] | None = None, directory: str | None = None
+    ):
         self._fit = security.keys.fit
         # By worker and attempt: its latest connection, and libzmq's name for it.
         self._senders: dict[tuple[int, int], tuple[int, bytes]] = {}
         self._told: set[bytes] = set()
         self._context = zmq.Context(io_threads=2)
-        self._authenticator = security.authenticator(self._context)
+        self.near = None if directory is None else near_address(directory, f"s{secrets.token_hex(4)}")
+        self._authenticator = security.authenticator(self._context, self.near is not None)
         try:
             self._socket = open_socket(self._context, zmq.ROUTER)
+            if self.near is not None:
+                # Each address keeps what was set when it was bound.
+                security.near().secure_listener(self._socket)
+                self._socket.bind(self.near)
             security.secure_listener(self._socket)
             self.address = listen(self._socket, host, port_range)
         except BaseException:

@@ -43,8 +43,9 @@ class ParameterShard:
     scaled : bool
         Divide the rate of a push by its staleness (Zhang et al., "Staleness-aware async-SGD for distributed deep learning",
         IJCAI 2016).
-    compensated : bool
-        Remember what each worker has pulled, for delay compensation.
+    remembered : int
+        How many of each worker's last pulls to remember: for delay compensation two, because one may be ahead of the push; one
+        where workers push steps of their own, for what the others have done meanwhile.
 
     Attributes
     ----------
@@ -71,9 +72,9 @@ class ParameterShard:
     ([-2.0, 0.0], 1)
     """
 
-    def __init__(self, weights: RangeWeights, policy: Policy, *, scaled: bool = False, compensated: bool = False):
+    def __init__(self, weights: RangeWeights, policy: Policy, *, scaled: bool = False, remembered: int = 0):
         self.weights, self._policy = weights, policy
-        self._scaled, self._compensated = scaled, compensated
+        self._scaled, self._remembered = scaled, remembered
         self._workers: dict[int, _Worker] = {}
         # By step, those that wait for it to be taken.
         self._pending: dict[int, dict[int, Push]] = {}
@@ -124,8 +125,8 @@ class ParameterShard:
         if known is not None and known.attempt == event.attempt:
             return []
         self._workers[event.worker] = _Worker(event.attempt, 0 if known is None else known.clock)
-        for parity in (0, 1):
-            self._pulled.pop((event.worker, parity), None)
+        for turn in range(self._remembered):
+            self._pulled.pop((event.worker, turn), None)
         return [Refused(event.worker, known.attempt, event.attempt)] if known is not None and known.wanted else []
 
     def _join(self, number: int, worker: _Worker) -> None:
@@ -157,7 +158,8 @@ class ParameterShard:
     def _apply(self, event: Push) -> None:
         stale = max(0, self.version - event.version)
         scale = 1.0 / max(1, stale) if self._scaled else 1.0
-        self.weights.apply(event.pushed, scale, self._pulled.get((event.worker, event.clock % 2)))
+        pulled = self._pulled.get((event.worker, event.clock % self._remembered)) if self._remembered else None
+        self.weights.apply(event.pushed, scale, pulled)
         self.staleness[min(stale, MOST_STALE)] += 1
         self.version += 1
 
@@ -222,19 +224,20 @@ class ParameterShard:
 
     def _answer(self, pull: Pull) -> Weights:
         clock = max(pull.clock, self._round) if self._policy.together else pull.clock
-        values = self.weights.values(pull.indices)
-        if self._compensated:
-            self._remember(pull.worker, clock, pull.indices, values)
-        return Weights(pull.worker, pull.attempt, clock, self.version, self.weights.step, values)
+        weights = self.weights
+        values = weights.values(pull.indices)
+        if self._remembered:
+            self._remember(pull.worker, clock % self._remembered, pull.indices, values)
+        state = weights.state(pull.indices) if pull.state else ()
+        return Weights(pull.worker, pull.attempt, clock, self.version, weights.step, values, state, weights.lowered)
 
-    def _remember(self, worker: int, clock: int, indices: np.ndarray | None, values: np.ndarray) -> None:
-        """What a worker has pulled for its even pushes, and for its odd ones: it may pull for the next before it pushes."""
+    def _remember(self, worker: int, turn: int, indices: np.ndarray | None, values: np.ndarray) -> None:
         if indices is None:
-            self._pulled[worker, clock % 2] = values
+            self._pulled[worker, turn] = values
             return
-        if (worker, clock % 2) not in self._pulled:
-            self._pulled[worker, clock % 2] = np.zeros_like(self.weights.params)
-        pulled = self._pulled[worker, clock % 2].reshape(-1, self.weights.outputs)
+        if (worker, turn) not in self._pulled:
+            self._pulled[worker, turn] = np.zeros_like(self.weights.params)
+        pulled = self._pulled[worker, turn].reshape(-1, self.weights.outputs)
         pulled[indices] = values.reshape(len(indices), self.weights.outputs)
 
     # ---- snapshots

@@ -10,8 +10,9 @@ from .pushed import Pushed, misfit, misfit_of_list
 from .weights import RangeWeights
 from .wire import BadMessage, Message
 
-# Flags of STEP: there is a push, of listed features, with changes of the rule's state; there is a pull, of all features.
-PUSH, LISTED, FIRST, SECOND, PULL, ALL = 1, 2, 4, 8, 16, 32
+# Flags of STEP: there is a push, of listed features, with changes of the rule's state; there is a pull, of all features,
+# and of the rule's state.
+PUSH, LISTED, FIRST, SECOND, PULL, ALL, STATE = 1, 2, 4, 8, 16, 32, 64
 
 
 def events_of(message: Message, weights: RangeWeights) -> Iterable[Event]:
@@ -36,7 +37,8 @@ def events_of(message: Message, weights: RangeWeights) -> Iterable[Event]:
     if message.flags & PUSH:
         events.append(Push(*who, message.clock, message.version, _pushed(message, arrays, weights)))
     if message.flags & PULL:
-        events.append(Pull(*who, message.wanted, None if message.flags & ALL else _list(arrays, weights)))
+        indices = None if message.flags & ALL else _list(arrays, weights)
+        events.append(Pull(*who, message.wanted, indices, bool(message.flags & STATE)))
     return events
 
 
@@ -58,7 +60,7 @@ def _pushed(message: Message, arrays: Iterator[np.ndarray], weights: RangeWeight
         raise BadMessage(f"this shard expects {wanted} in a push, and found {'a list' if flags & LISTED else 'all'}")
     if message.rows < 0 or message.step < 0:
         raise BadMessage(f"it counts {message.rows} rows and {message.step} steps")
-    why = misfit(pushed, weights.outputs, len(weights.params), weights.params.dtype)
+    why = misfit(pushed, weights.outputs, len(weights.params), weights.params.dtype) or weights.misfit_of_steps(pushed)
     if why:
         raise BadMessage(why)
     return pushed
@@ -80,5 +82,5 @@ def message_of(answer: Answer) -> Message:
         return Message(wire.REFUSED, answer.worker, answer.attempt, clock=answer.latest)
     return Message(
         wire.WEIGHTS, answer.worker, answer.attempt, clock=answer.clock, version=answer.version, step=answer.step,
-        arrays=[answer.values],
+        rows=answer.lowered, arrays=[answer.values, *answer.state],
     )  # fmt: skip

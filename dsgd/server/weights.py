@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..kernels.coordinates import clock_table, settle_all, settle_listed, update_dense, update_listed
+from ..kernels.coordinates import clock_table, settle_all, settle_evenly, settle_listed, update_dense, update_listed
 from ..kernels.steps import Penalty
+from ..optim.rules import FTRL
 from ..optim.schedules import Scaled, lowered
+from .agreement import merged
 from .delay import DelayCompensation
 from .pushed import Pushed
 
@@ -89,10 +91,11 @@ class RangeWeights:
         scale : float
             Factor on the rate, if rates may be scaled; on the changes, where they are pushed.
         pulled : ndarray of shape ((f + 1) k,), optional
-            The weights for which the gradient was computed, as far as it touches them: for delay compensation.
+            The weights for which the gradient was computed, or with which the worker's steps began, as far as they touch them:
+            for delay compensation, and for what others have done meanwhile.
         """
         if pushed.steps:
-            self._add(pushed, scale)
+            self._add(pushed, scale, pulled)
             return
         values = pushed.values
         factor = self.params.dtype.type(1.0 / max(pushed.rows, 1))
@@ -121,35 +124,54 @@ class RangeWeights:
         if self._last is not None:
             self._last[:] = self.step + 1 - self._base
 
-    def _add(self, pushed: Pushed, scale: float) -> None:
-        """Add changes of weights and state, whose penalty has not been applied yet."""
-        rule, before = type(self.rule).__name__, self.step
+    def misfit_of_steps(self, pushed: Pushed) -> str | None:
+        """Say why a push cannot be of steps that a worker took with this rule, or None when it can, or is of a gradient."""
+        if not pushed.steps:
+            return None
+        rule = type(self.rule).__name__
         if rule not in ADDITIVE:
-            raise ConfigError(
+            return (
                 f"changes that workers make by themselves cannot be added up with {rule}, whose state is no sum over steps; "
                 f"use local_steps=1, or one of {', '.join(ADDITIVE)}"
             )
+        brought = [state is not None for state in (pushed.first, pushed.second)]
+        wanted = [state is not None for state in (self.first, self.second)]
+        return (
+            None if brought == wanted else f"it brings {sum(brought)} arrays of the state of {rule}, not {sum(wanted)}"
+        )
+
+    def _add(self, pushed: Pushed, scale: float, pulled: np.ndarray | None) -> None:
+        """Add changes of weights and state, whose penalty has not been applied yet."""
+        why = self.misfit_of_steps(pushed)
+        if why:
+            raise ConfigError(why)
+        places, before = self._places(pushed.indices), self.step
+        function_of_state = isinstance(self.rule, FTRL)
+        if not function_of_state:
+            self._settle(pushed.indices)
+            change = pushed.values if scale == 1.0 else self.params.dtype.type(scale) * pushed.values
+            if pulled is not None:
+                # What others have done since is looked at before the penalties of the steps that come now.
+                change = merged(change, self.params[places] - pulled[places])
         self._advance(pushed.steps)
-        chosen = self._places(pushed.indices)
         if self.sparse:
             self._settle(pushed.indices)
-        else:
+        elif not function_of_state:
             self._penalise_since(before)
-        self.params[chosen] += self.params.dtype.type(scale) * pushed.values
-        for state, change in ((self.first, pushed.first), (self.second, pushed.second)):
-            if state is not None and change is not None:
-                state[chosen] += change
-        if rule == "FTRL":  # A weight is what its state says.
+        for state, difference in ((self.first, pushed.first), (self.second, pushed.second)):
+            if state is not None and difference is not None:
+                state[places] += difference
+        if function_of_state:
             self._recompute(pushed.indices)
+        else:
+            self.params[places] += change
 
     def _penalise_since(self, before: int) -> None:
         """Apply the penalty of the steps after ``before``, where it is applied at every step otherwise."""
         if self.penalty.l1 > 0 or self.penalty.l2 > 0:
-            last = np.zeros(len(self.params), np.int32)
-            clock = clock_table(self.schedule, before, self.step - before)
-            settle_all(
-                self.rule, self.schedule, self.penalty, self.outputs, self.params, self.first, self.second, last, clock, 0,
-                self.step, before,
+            time = self.params.dtype.type(clock_table(self.schedule, before, self.step - before)[-1])
+            settle_evenly(
+                self.rule, self.penalty, self.outputs, self.params, self.first, self.second, time, self.step
             )  # fmt: skip
 
     def _recompute(self, indices: np.ndarray | None) -> None:
@@ -174,6 +196,15 @@ class RangeWeights:
             return self.params.copy()
         return self.params.reshape(-1, self.outputs)[indices].ravel()
 
+    def state(self, indices: np.ndarray | None) -> list[np.ndarray]:
+        """Copies of the rule's state, shaped like :meth:`values`: none to two arrays."""
+        places = self._places(indices)
+        return [
+            array[places].copy() if indices is None else array[places]
+            for array in (self.first, self.second)
+            if array is not None
+        ]
+
     def penalty_value(self) -> float:
         """The penalty of this range's weights."""
         weights = self.values(None)[: len(self.params) - self.outputs].astype(np.float64)
@@ -182,6 +213,11 @@ class RangeWeights:
         )
 
     # ---- rates and penalties
+
+    @property
+    def lowered(self) -> int:
+        """How often an adaptive rate has been divided."""
+        return self._lowered
 
     def lower(self, times: int) -> None:
         """Let an adaptive rate be divided ``times`` times in all, since the beginning."""

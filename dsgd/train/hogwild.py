@@ -214,6 +214,14 @@ class Hogwild:
                 np.maximum(account, 0, out=account)
         self._base = self.step
 
+    def restart(self, step: int) -> None:
+        """Go on from what has been written to the model since the last run, whose penalties are those of ``step`` steps."""
+        self.step = self._base = step
+        if self._copies.model_last is not None:
+            self._copies.model_last[:] = 0
+        for account in self._copies.accounts:
+            account[:] = 0
+
     # ---- copies
 
     def _open(self, rows: Rows) -> None:

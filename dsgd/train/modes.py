@@ -65,8 +65,8 @@ class Async:
     """Asynchronous data-parallel training: workers push gradients to parameter shards, and nobody waits for the slowest.
 
     The rows are divided into lots, which the workers take one after the other, so that a slow one does fewer; a worker or a
-    shard that dies is started again, and the fit goes on. A mini-batch of ``batch_size`` rows is one push; with ``staleness=0``
-    it is what all workers push together.
+    shard that dies is started again, and the fit goes on. Steps are of ``batch_size`` rows; with ``staleness=0`` that is what
+    all workers push together.
 
     Parameters
     ----------
@@ -75,6 +75,11 @@ class Async:
         a bound (stale synchronous parallel), None for none.
     shards : int
         Parameter shards, among which the weights are divided.
+    local_steps : int or "auto"
+        Steps that a worker takes by itself between two exchanges with the shards, on ``threads_per_worker`` threads without
+        locks (Hogwild); then it pushes what has changed. 1 pushes every mini-batch's gradient. "auto" takes so many that
+        exchanges cost little beside them, where that can be: with "sgd", "adagrad" and "ftrl", whose states add up, without
+        ``correction``, and with another staleness than 0; otherwise 1.
     correction : {"none", "rate", "delay"}
         What is done about a stale gradient: nothing; its rate is divided by its staleness (Zhang et al. 2016); or it is
         corrected for what the weights have done since (delay compensation, Zheng et al. 2017).
@@ -93,6 +98,7 @@ class Async:
 
     staleness: int | None = None
     shards: int = 1
+    local_steps: int | Literal["auto"] = "auto"
     correction: Literal["none", "rate", "delay"] = "none"
     compensation: float = 1.0
     snapshot_seconds: float = 10.0
@@ -100,22 +106,20 @@ class Async:
 
     # As the recipe of small steps knows them.
     topology: ClassVar[Literal["shards"]] = "shards"
-    local_steps: ClassVar[int] = 1
     compression: ClassVar[Compression] = "none"
     backup_workers: ClassVar[int] = 0
 
     def __post_init__(self):
-        for name in ("staleness", "shards", "restarts"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, value.item() if isinstance(value, np.generic) else value)
-        least = {"staleness": 0, "shards": 1, "restarts": 0}
+        least = {"staleness": 0, "shards": 1, "local_steps": 1, "restarts": 0}
+        instead = {"staleness": (None, "None or "), "local_steps": ("auto", "'auto' or ")}
         for name, low in least.items():
             value = getattr(self, name)
-            if name == "staleness" and value is None:
+            value = value.item() if isinstance(value, np.generic) else value
+            object.__setattr__(self, name, value)
+            if name in instead and value == instead[name][0]:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                or_none = "None or " if name == "staleness" else ""
-                raise ConfigError(f"{name} must be {or_none}an integer >= {low}, not {value!r}")
+                raise ConfigError(f"{name} must be {instead.get(name, ('', ''))[1]}an integer >= {low}, not {value!r}")
         if self.correction not in ("none", "rate", "delay"):
             raise ConfigError(f"correction must be 'none', 'rate' or 'delay', not {self.correction!r}")
         for name in ("compensation", "snapshot_seconds"):
@@ -125,6 +129,11 @@ class Async:
         if self.staleness == 0 and self.correction != "none":
             raise ConfigError(
                 f"correction={self.correction!r} is about stale gradients, and with staleness=0 there are none; use 'none'"
+            )
+        if self.local_steps not in ("auto", 1) and (self.staleness == 0 or self.correction != "none"):
+            other = "staleness=0" if self.staleness == 0 else f"correction={self.correction!r}"
+            raise ConfigError(
+                f"with {other} every mini-batch's gradient is pushed: local_steps must be 1 or 'auto', not {self.local_steps}"
             )
 
 
@@ -141,7 +150,7 @@ def by_shards(mode: Mode) -> Async | None:
     """
     if isinstance(mode, Async):
         return mode
-    return Async(staleness=0) if mode.backup_workers else None
+    return Async(staleness=0, local_steps=1) if mode.backup_workers else None
 
 
 def resolve(mode: "str | Mode") -> Mode:

@@ -164,7 +164,7 @@ class Rank:
             return RUN_ROWS
         # Row by row a run may be as long as what lies between two averagings.
         alone = mode.compression == "none" and mode.local_steps != 1
-        between = RUN_ROWS if mode.local_steps == "epoch" else mode.local_steps // size
+        between = mode.local_steps // size if isinstance(mode.local_steps, int) else RUN_ROWS
         return max(1, min(RUN_ROWS, between)) if alone else 1
 
     def _initial(self) -> np.ndarray:

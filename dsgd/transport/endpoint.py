@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
@@ -33,15 +33,19 @@ class Security:
     keys: FitKeys
     encrypt: bool = True
 
-    def authenticator(self, context: zmq.Context) -> ThreadAuthenticator:
-        """Start the thread that checks every connection to a listening socket of ``context``."""
+    def authenticator(self, context: zmq.Context, near: bool = False) -> ThreadAuthenticator:
+        """Start the thread that checks every connection to a listening socket of ``context``; those of ``near()``, too."""
         authenticator = ThreadAuthenticator(context, log=logger)
         authenticator.start()
         if self.encrypt:
             authenticator.configure_curve_callback(_DOMAIN, credentials_provider=self)
-        else:
+        if near or not self.encrypt:
             authenticator.configure_plain(_DOMAIN, {_USER: self.keys.token})
         return authenticator
+
+    def near(self) -> "Security":
+        """For peers that meet in a directory which nobody else may enter: the token is checked, and nothing encrypted."""
+        return replace(self, encrypt=False)
 
     def callback(self, domain: str, key: bytes) -> bool:
         """Say whether the holder of a public key may connect (called by the authenticator)."""

@@ -53,7 +53,7 @@ engine_options = stacked(
 mode_options = stacked(
     click.option("--mode", type=click.Choice(["sync", "async"]), help="How the work is spread."),
     click.option("--topology", type=click.Choice(["ring", "tree", "engine"]), help="Who adds the gradients up."),
-    click.option("--local-steps", type=IntegerOr("epoch"), help="Steps between two averagings of the weights."),
+    click.option("--local-steps", type=IntegerOr("epoch", "auto"), help="Steps between two averagings, or exchanges."),
     click.option("--compression", type=click.Choice(["none", "fp16", "int8", "topk"]), help="How gradients travel."),
     click.option("--backup-workers", type=click.IntRange(0), help="Ranks that a step need not wait for."),
     click.option(

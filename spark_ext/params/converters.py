@@ -31,9 +31,9 @@ def integer_or_auto(value: Any) -> int | str:
     return "auto" if value == "auto" else TypeConverters.toInt(value)
 
 
-def integer_or_epoch(value: Any) -> int | str:
-    """Convert to an int, or let "epoch" through."""
-    return "epoch" if value == "epoch" else TypeConverters.toInt(value)
+def integer_auto_or_epoch(value: Any) -> int | str:
+    """Convert to an int, or let "auto" and "epoch" through."""
+    return value if value in ("auto", "epoch") else TypeConverters.toInt(value)
 
 
 def boolean_or_integer(value: Any) -> bool | int:

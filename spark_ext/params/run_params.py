@@ -8,7 +8,7 @@ from pyspark.ml.param.shared import HasAggregationDepth
 
 from dsgd.train.modes import Mode, make_mode
 
-from .converters import integer_or_epoch, text
+from .converters import integer_auto_or_epoch, text
 from .fit_params import DataParams, ObjectiveParams, OptimizerParams
 from .names import CORE_LOSSES, CORE_NAMES, MODE_NAMES
 from .shared import ColumnParams, ProbabilityParams, make_param
@@ -35,8 +35,9 @@ class RunParams(ColumnParams, HasAggregationDepth):
     )
     localSteps = make_param(
         "localSteps",
-        "Steps of a rank between two averagings of the weights, >= 1; or 'epoch', which is model averaging.",
-        integer_or_epoch,
+        "Steps of a rank between two averagings of the weights, >= 1; or 'epoch', which is model averaging. With mode='async',"
+        " steps between two exchanges with the shards, or 'auto', which it is there if it is not set.",
+        integer_auto_or_epoch,
     )
     compression = make_param("compression", "Of what ranks send each other: 'none', 'fp16', 'int8' or 'topk'.", text)
     backupWorkers = make_param(

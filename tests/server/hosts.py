@@ -1,7 +1,6 @@
 """Shards that listen in threads of this process, the board on which they leave their addresses, and clients of theirs."""
 
 import contextlib
-import json
 import queue
 import socket
 import threading
@@ -10,7 +9,8 @@ import time
 import numpy as np
 
 from dsgd.server import wire
-from dsgd.server.client import Client, place_of
+from dsgd.server.address import announcement, place_of
+from dsgd.server.client import Client
 from dsgd.server.host import ShardHost
 from dsgd.server.policy import Policy
 from dsgd.server.ranges import Ranges
@@ -41,7 +41,7 @@ class Crew:
         return server
 
     def post(self, number: int, attempt: int, address: str) -> None:
-        self.board[place_of(number)] = json.dumps({"address": address, "attempt": attempt}).encode()
+        self.board[place_of(number)] = announcement(address, None, "", attempt)
 
     def client(self, worker: int = 0, attempt: int = 0, shards=(0,), deadline: float = WAIT, security=None) -> Client:
         client = Client(

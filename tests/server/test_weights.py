@@ -226,6 +226,33 @@ def test_a_scale_is_one_on_the_changes():
     np.testing.assert_allclose(made.values(None), plain.params, rtol=1e-9)
 
 
+@pytest.mark.parametrize("sparse", [True, False], ids=["listed", "all"])
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_changes_in_which_workers_agree_count_once(name, sparse):
+    """Both begin with the same weights; the second's push is told apart from what the first has done meanwhile."""
+    random = np.random.default_rng(8)
+    made, _ = pair(name, sparse=sparse)
+    made.penalty = made.penalty._replace(l1=0.0, l2=0.0)
+    pulled = made.values(None)
+    pushed = changes(random, made, 1, sparse, 4)
+    made.apply(pushed, pulled=pulled)
+    once = made.values(None)
+    made.apply(pushed, pulled=pulled)
+    np.testing.assert_allclose(made.values(None), once, rtol=1e-12)
+    opposite = Pushed(pushed.indices, -pushed.values, 3, 4, pushed.first)
+    made.apply(opposite, pulled=pulled)
+    np.testing.assert_allclose(made.values(None), pulled, rtol=1e-9, atol=1e-12)
+
+
+def test_the_state_that_a_push_of_steps_brings_is_that_of_the_rule():
+    made, _ = pair("adagrad")
+    pushed = changes(np.random.default_rng(9), made, 1, True, 2)
+    assert made.misfit_of_steps(pushed) is None
+    assert made.misfit_of_steps(Pushed(None, pushed.values, 3, 0)) is None, "of a gradient"
+    without = Pushed(pushed.indices, pushed.values, 3, 2)
+    assert made.misfit_of_steps(without) == "it brings 0 arrays of the state of AdaGrad, not 1"
+
+
 @pytest.mark.parametrize("name", sorted(set(RULES)))
 def test_what_does_not_add_up_is_refused(name):
     made, _ = pair(name)

@@ -16,9 +16,9 @@ from ..conformance.test_modes import data, excess, excess_of_one_rank, spread
 from .fits import train
 
 MODES = [
-    Async(),
+    Async(local_steps=1),
     Async(staleness=0),
-    Async(staleness=2, shards=2),
+    Async(staleness=2, shards=2, local_steps=1),
     Async(shards=3, correction="rate"),
     Async(correction="delay"),
     Async(staleness=0, shards=2),

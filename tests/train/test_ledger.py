@@ -226,6 +226,45 @@ def test_what_was_taken_over_is_the_owners_again_when_the_other_is_lost(how):
     assert ledger.ask(1) is None, "the last lot of one who is there"
 
 
+class Timed:
+    """Two workers with three lots each, which take each of them so long to read, and as long to train on once."""
+
+    def __init__(self, *seconds: float):
+        self.ledger, self.seconds, self.now = Ledger([0, 0, 0, 1, 1, 1], bound=False), seconds, 0.0
+        for kind in (PREPARE, TRAIN):
+            self.ledger.open(kind)
+            for worker in (0, 1):
+                self.do(worker, 3)
+            self.ledger.close(kind)
+        self.ledger.open(TRAIN, 1)
+
+    def ask(self, worker: int) -> int | None:
+        item = self.ledger.ask(worker, self.now)
+        return None if item is None else item.lot
+
+    def do(self, worker: int, times: int) -> list[int]:
+        """The lots that a worker does one after the other."""
+        lots = []
+        for _ in range(times):
+            item = self.ledger.ask(worker, self.now)
+            self.now += self.seconds[worker]
+            assert self.ledger.done(worker, item, b"", self.now)
+            lots.append(item.lot)
+        return lots
+
+
+@pytest.mark.parametrize(("mine", "theirs", "taken"), [(1.0, 4.0, 4), (1.0, 1.0, 4), (1.5, 1.0, None)])
+def test_who_would_have_done_it_sooner_himself_is_left_alone(mine, theirs, taken):
+    """Two lots are left, which the other does in twice his time; to read one and to do it takes this one twice his own."""
+    run = Timed(mine, theirs)
+    assert run.do(0, 3) == [0, 1, 2]
+    assert run.ask(1) == 3
+    assert run.ask(0) == taken
+    if taken is None:
+        run.ledger.cheap = True
+        assert run.ask(0) == 4, "it need not be read"
+
+
 def test_a_lot_that_two_have_at_hand_is_taken_after_those_of_one():
     ledger = Ledger([0, 0, 1], bound=False)
     ledger.open(PREPARE)

@@ -10,11 +10,14 @@ from ...errors import ConfigError
 from ...transport.keys import FitKeys
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
-from ..modes import by_shards
+from ..modes import Async, by_shards
 from ..task import RankResult
+from .start import rule_of
 from .task import CrewTask, Lot
 
 _START_DEADLINE = 120.0
+# Optimisers whose steps workers may take apart from each other.
+ADDITIVE_RULES = ("sgd", "adagrad", "ftrl")
 # Lots for each worker: what is left when one is done is for all to take, and epochs end soon after each other's.
 _LOTS_A_WORKER = 4
 
@@ -33,6 +36,8 @@ def fit_crew(
     mode = by_shards(config.mode)
     assert mode is not None
     backups, workers = config.mode.backup_workers, config.n_workers
+    mode = with_steps(mode, rule_of(config))
+    config = replace(config, mode=mode if isinstance(config.mode, Async) else config.mode)
     if backups >= workers:
         raise ConfigError(f"backup_workers={backups} of {workers} workers leave none to wait for; use more n_workers")
     tasks = make_tasks(dataset, config, mode, validation, initial, classes, seen)
@@ -45,6 +50,30 @@ def fit_crew(
         restarts=mode.restarts,
     )
     return RankResult.from_bytes(data)
+
+
+def with_steps(mode: Async, rule: str) -> Async:
+    """The mode, ``local_steps="auto"`` only where workers can take steps of their own.
+
+    Raises
+    ------
+    ConfigError
+        Where they cannot, and are to take several.
+
+    Examples
+    --------
+    >>> with_steps(Async(), "adagrad").local_steps, with_steps(Async(), "adam").local_steps
+    ('auto', 1)
+    """
+    apart = rule in ADDITIVE_RULES
+    if not apart and mode.local_steps not in ("auto", 1):
+        raise ConfigError(
+            f"workers cannot take steps of their own with optimizer={rule!r}, whose state does not add up: local_steps must be 1 "
+            f"or 'auto', not {mode.local_steps}; or use one of {', '.join(map(repr, ADDITIVE_RULES))}"
+        )
+    if mode.local_steps == "auto" and not (apart and mode.staleness != 0 and mode.correction == "none"):
+        return replace(mode, local_steps=1)
+    return mode
 
 
 def make_tasks(dataset, config, mode, validation, initial, classes, seen) -> list[CrewTask]:

@@ -122,10 +122,10 @@ class Lead:
         if self.result is not None:
             self._told.add(message.worker)
             return Message(wire.FINAL, message.worker, message.attempt)
-        item = None if self.host.recovering else self._ledger.ask(message.worker)
+        item = None if self.host.recovering else self._ledger.ask(message.worker, time.monotonic())
         if item is None and not self.host.recovering and self._begin_next():
             # Others do what is left of this epoch, which is not waited for.
-            item = self._ledger.ask(message.worker)
+            item = self._ledger.ask(message.worker, time.monotonic())
         name = b"" if item is None else json.dumps(list(item)).encode()
         arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[message.step :])]
         return Message(wire.LEASE, message.worker, message.attempt, arrays=arrays)
@@ -133,7 +133,7 @@ class Lead:
     def _note(self, message: Message) -> Message:
         report, name = (array.tobytes() for array in message.arrays)
         if not self.host.recovering:
-            self._ledger.done(message.worker, Item(*json.loads(name)), report)
+            self._ledger.done(message.worker, Item(*json.loads(name)), report, time.monotonic())
             self._go_on()
         return Message(wire.NOTED, message.worker, message.attempt)
 
@@ -274,6 +274,7 @@ class Lead:
         self._news = list(unpack_start(start))
         self._agreed = agree(self._task, self._news[0])
         self._setup = set_up(self._task, self._agreed, self._news[1])
+        self._ledger.cheap = self._setup.measured.left
         self.progress = Progress(
             self._task.config, self._setup.measured.rows, lambda params: self._held_out, self._context.report,
             self._agreed.watch,

@@ -26,7 +26,8 @@ class Item(NamedTuple):
 @dataclass
 class _Round:
     todo: set[int]
-    leased: dict[int, int] = field(default_factory=dict)
+    # Who was given a lot, and when.
+    leased: dict[int, tuple[int, float]] = field(default_factory=dict)
     reports: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -40,6 +41,11 @@ class Ledger:
     bound : bool
         Whether a lot can be worked on by its owner alone.
 
+    Attributes
+    ----------
+    cheap : bool
+        Whether lots can be taken over without reading and encoding them.
+
     Examples
     --------
     >>> ledger = Ledger(owners=[0, 1], bound=False)
@@ -52,10 +58,12 @@ class Ledger:
     """
 
     def __init__(self, owners: Sequence[int], bound: bool):
-        self._owners, self._bound = list(owners), bound
+        self._owners, self._bound, self.cheap = list(owners), bound, False
         self._held: dict[int, set[int]] = {lot: set() for lot in range(len(owners))}
         self._rounds: dict[tuple[str, int], _Round] = {}
         self._present: set[int] = set()
+        # Seconds that a worker last took for a thing.
+        self._took: dict[tuple[int, str], float] = {}
 
     def open(self, kind: str, epoch: int = 0) -> None:
         """Begin a round; earlier ones come first."""
@@ -63,42 +71,50 @@ class Ledger:
             self._rounds[kind, epoch] = _Round(set(range(len(self._owners))))
             self._rounds = dict(sorted(self._rounds.items(), key=lambda item: (item[0][1], _ORDER.index(item[0][0]))))
 
-    def ask(self, worker: int) -> Item | None:
-        """Give a worker something to do, or None when there is nothing now; the same again until it is done."""
+    def ask(self, worker: int, now: float = 0.0) -> Item | None:
+        """Give a worker something to do, or None when there is nothing now; the same again until it is done.
+
+        ``now`` is the time in seconds, by which the ledger learns how long things take.
+        """
         self._present.add(worker)
         for (kind, epoch), work in self._rounds.items():
-            for lot, who in work.leased.items():
+            for lot, (who, _) in work.leased.items():
                 if who == worker:
                     return Item(kind, epoch, lot)
         for choose in (self._at_hand, self._elsewhere):
             for (kind, epoch), work in self._rounds.items():
-                chosen = choose(worker, work.todo)
+                chosen = choose(worker, kind, work.todo)
                 if chosen is not None:
                     work.todo.discard(chosen)
-                    work.leased[chosen] = worker
+                    work.leased[chosen] = worker, now
                     return Item(kind, epoch, chosen)
         return None
 
-    def _at_hand(self, worker: int, todo: set[int]) -> int | None:
+    def _at_hand(self, worker: int, _kind: str, todo: set[int]) -> int | None:
         """Of the lots that a worker has, first one that nobody else has."""
         mine = [lot for lot in todo if worker in self._holders(lot)]
         return min(mine, key=lambda lot: (len(self._held[lot]), lot), default=None)
 
-    def _elsewhere(self, worker: int, todo: set[int]) -> int | None:
+    def _elsewhere(self, worker: int, kind: str, todo: set[int]) -> int | None:
         """Of the lots that a worker does not have, one of the worker that has most to do still."""
         if self._bound:
             return None
-        # One that will take its last lot itself in a moment is left alone.
         load = Counter(who for lot in todo for who in self._holders(lot))
         others = {lot: max(load[who] for who in self._holders(lot)) for lot in todo if worker not in self._holders(lot)}
         free = [lot for lot in others if others[lot] > 1 or self._present.isdisjoint(self._holders(lot))]
-        return max(free, key=lambda lot: (others[lot], -lot), default=None)
+        chosen = max(free, key=lambda lot: (others[lot], -lot), default=None)
+        if chosen is None or self._present.isdisjoint(self._holders(chosen)):
+            return chosen
+        # One that will have done its lots itself before this worker has read one of them is left alone.
+        wait = max(load[who] * self._took.get((who, kind), 0.0) for who in self._holders(chosen))
+        cost = self._took.get((worker, kind), 0.0) + (0.0 if self.cheap else self._took.get((worker, PREPARE), 0.0))
+        return chosen if wait >= cost or not wait else None
 
     def _holders(self, lot: int) -> Collection[int]:
         """Who has a lot at hand, or will when it is first given out."""
         return self._held[lot] or (self._owners[lot],)
 
-    def done(self, worker: int, item: Item, report: bytes) -> bool:
+    def done(self, worker: int, item: Item, report: bytes, now: float = 0.0) -> bool:
         """Note that something is done; False when it was before, nobody wants it any more, or it was not this worker's to do."""
         work = self._rounds.get((item.kind, item.epoch))
         if work is None or item.lot in work.reports or item.lot not in self._held:
@@ -106,7 +122,9 @@ class Ledger:
         if self._bound and self._owners[item.lot] != worker:
             return False
         work.todo.discard(item.lot)
-        work.leased.pop(item.lot, None)
+        who, begun = work.leased.pop(item.lot, (None, now))
+        if who == worker:
+            self._took[worker, item.kind] = now - begun
         work.reports[item.lot] = report
         self._held[item.lot].add(worker)
         return True
@@ -115,7 +133,7 @@ class Ledger:
         """A worker is gone, with all that it had at hand: others may do what it was given."""
         self._present.discard(worker)
         for work in self._rounds.values():
-            for lot in [lot for lot, who in work.leased.items() if who == worker]:
+            for lot in [lot for lot, (who, _) in work.leased.items() if who == worker]:
                 del work.leased[lot]
                 work.todo.add(lot)
         for held in self._held.values():

@@ -1,4 +1,8 @@
-"""A worker's lots: encoded when they are first given to it, made ready by the plan, and kept for the epochs to come."""
+"""A worker's lots: encoded when they are first given to it, made ready by the plan, and kept for the epochs to come.
+
+Where lots are small enough to be kept in memory, a worker leaves copies of its own in the scratch directory: another of the same
+machine that takes one over need not read and encode it.
+"""
 
 import contextlib
 import os
@@ -8,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...data.left_store import LeftStore, leave
 from ...data.numbering import Numbering, can_number
 from ...errors import ConfigError
 from ...objective.passes import Pass
@@ -19,9 +24,13 @@ from ..field import count_values, has_sparse_columns
 from ..stepsize import needs_smoothness, smoothness
 from ..stores import finish_stores, open_stores
 from ..task import FitTask
+from .own_rows import most_rows
 from .start import Agreed, Measured, pack_prepared, rule_of
 from .task import CrewTask
 from .touched import Touched
+
+# A copy's training rows, and its held-out rows.
+_PARTS = ("-training", "-held-out")
 
 
 class OpenLot:
@@ -31,11 +40,14 @@ class OpenLot:
     ----------
     share : Share or None
         Its rows as training sees them, once the plan is known.
+    left : bool
+        Whether there is a copy of it for others.
     """
 
     def __init__(self, number: int, stores: tuple[Any, Any], numbering: Numbering | None):
         self.number, self.stores, self._numbering = number, stores, numbering
         self.share: Share | None = None
+        self.left = False
         self._rows: int | None = None
 
     def found(self) -> bytes:
@@ -50,10 +62,24 @@ class OpenLot:
                 if store is not None and numbers is not None:
                     store.renumber(numbers)
         finish_stores(agreed.plan, *self.stores)
+        self.train_on(agreed, work, seed)
+
+    def train_on(self, agreed: Agreed, work: Pass, seed: int) -> None:
+        """Take rows that are ready as those of training."""
         store, held_out = self.stores
         self.share = Share(
             agreed.problem, store, work.run, seed=seed, rank=self.number, fraction=agreed.fraction, validation=held_out
         )
+
+    def leave(self, path: str) -> None:
+        """Leave a copy for others, if it is in memory and there is room for it on the disk."""
+        if all(store is None or store.in_memory for store in self.stores):
+            with contextlib.suppress(OSError):  # Others encode it themselves.
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                for store, part in zip(self.stores, _PARTS, strict=True):
+                    if store is not None and not os.path.exists(path + part):
+                        leave(store, path + part)
+                self.left = True
 
     @property
     def rows(self) -> int:
@@ -93,16 +119,38 @@ class Lots:
         """Take up the plan."""
         self._agreed = agreed
         self.work = Pass(agreed.problem, agreed.longest, in_order=not self._task.config.shuffle)
+        config, task = self._task.config, self._task
+        alone = task.bound or task.workers == 1 or config.cache_bytes is not None or config.memory_limit is not None
         for lot in self._open.values():
-            lot.finish(agreed, self.work, self._task.config.seed)
+            lot.finish(agreed, self.work, config.seed)
+            if not alone:
+                lot.leave(self._copy_of(lot.number))
 
     def get(self, number: int) -> OpenLot:
-        """A lot, which is encoded now unless it is at hand."""
+        """A lot, which is encoded now unless it is at hand, or has been left by another worker."""
         if number not in self._open:
-            self._open[number] = self._encode(number)
-            if self._agreed is not None and self.work is not None:
-                self._open[number].finish(self._agreed, self.work, self._task.config.seed)
+            agreed, work, seed = self._agreed, self.work, self._task.config.seed
+            stores = None if agreed is None else self._left(number)
+            lot = self._encode(number) if stores is None else OpenLot(number, stores, None)
+            if agreed is not None and work is not None:
+                (lot.finish if stores is None else lot.train_on)(agreed, work, seed)
+            self._open[number] = lot
         return self._open[number]
+
+    def _copy_of(self, number: int) -> str:
+        """Where a copy of a lot is left; each part of it is a directory with more to its name."""
+        return os.path.join(self._context.scratch, "lots", str(number))
+
+    def _left(self, number: int) -> tuple[Any, Any] | None:
+        """The stores that another worker has left, training rows and held-out rows (or None); None if they are not there."""
+        if number not in self._task.lots:
+            return None
+        parts = _PARTS if self._task.lots[number].validation is not None else _PARTS[:1]
+        paths = [self._copy_of(number) + part for part in parts]
+        if not all(map(os.path.exists, paths)):
+            return None
+        stores = [LeftStore(path) for path in paths]
+        return stores[0], (stores[1] if len(stores) > 1 else None)
 
     def _encode(self, number: int) -> OpenLot:
         if number not in self._task.lots:
@@ -141,7 +189,7 @@ class Lots:
             values += count_values(share)
         touched = layout.size + 1
         if layout.size > layout.dense and lot.rows:
-            count = steps_of_epoch(lot.rows, agreed.batch_rows)
+            count = steps_of_epoch(lot.rows, most_rows(self._task, agreed.batch_rows))
             assert self.work is not None
             touched = len(Touched(self.work).of(next(batches(share.training(), self.work.run, lot.rows, count))))
         largest = 1.0
@@ -150,4 +198,4 @@ class Lots:
         sums = np.zeros(TOTALS)
         if agreed.plan.classes is None:
             sums = totals_of_rows(share.training(), share.run)
-        return Measured(lot.rows, values, touched, largest, sums.tolist()).to_bytes()
+        return Measured(lot.rows, values, touched, largest, sums.tolist(), lot.left).to_bytes()

@@ -1,10 +1,10 @@
 """A member of a crew, as an engine starts it: the lead with the first shard, another shard, or a worker."""
 
 import contextlib
-import json
 from collections.abc import Iterable
 
-from ...server.client import Client, place_of
+from ...server.address import announcement, place_of
+from ...server.client import Client
 from ...server.host import ShardHost
 from ...server.service import Service
 from ...server.shard import ParameterShard
@@ -25,9 +25,9 @@ def run_member(context: RankContext, task: CrewTask) -> bytes:
     with contextlib.ExitStack() as stack:
         stack.enter_context(place.limit_threads(1))
         config, security = task.config, Security(task.keys, task.config.encrypt)
-        service = Service(security, config.interface or context.host, config.port_range)
+        service = Service(security, config.interface or context.host, config.port_range, context.scratch)
         stack.callback(service.close)
-        address = json.dumps({"address": service.address, "attempt": context.attempt}).encode()
+        address = announcement(service.address, service.near, context.machine, context.attempt)
         if context.rank == 0:
             return _lead(context, task, service, security, address, stack)
         host = ShardHost(
@@ -48,8 +48,9 @@ def _lead(
     stack: contextlib.ExitStack,
 ) -> bytes:
     client = Client(
-        security, context.board.read, LEAD, context.attempt, range(1, task.shards), task.config.deadline, context.fallen
-    )
+        security, context.board.read, LEAD, context.attempt, range(1, task.shards), task.config.deadline, context.fallen,
+        context.machine,
+    )  # fmt: skip
     stack.callback(client.close)
     lead = Lead(context, task, client)
     context.board.post(place_of(0), address)

@@ -29,10 +29,11 @@ from ..plan import Plan, make_plan
 from ..recipe import Recipe, make_recipe, resolved_batch
 from ..stores import held_out_fraction, initial_params
 from ..used_weights import narrow, weights_of
+from .own_rows import own_rows
 from .task import CrewTask
 
 # A list is worth its indices where it is so many times shorter than the whole.
-_LISTS = 3
+_LISTS = 30
 _RULE = "adagrad"  # of optimizer="auto"
 
 
@@ -81,6 +82,8 @@ class Agreed:
         Whether these only tell when to stop.
     longest : int
         Rows of a run at most.
+    own_steps : bool
+        Whether workers take steps of their own, and push what has changed.
     """
 
     plan: Plan
@@ -90,6 +93,7 @@ class Agreed:
     fraction: float
     watch: bool
     longest: int
+    own_steps: bool
 
     @property
     def problem(self) -> Problem:
@@ -114,7 +118,7 @@ def agree(task: CrewTask, prepared: bytes) -> Agreed:
     batch = rows_of_push(task, plan.problem)
     rows = plan.problem.rows // len(task.owners)
     longest = longest_run(RUN_ROWS if batch == 1 else batch, fraction, rows)
-    return Agreed(plan, numbering, initial, batch, fraction, watch, longest)
+    return Agreed(plan, numbering, initial, batch, fraction, watch, longest, task.mode.local_steps != 1)
 
 
 def rule_of(config: FitConfig) -> str:
@@ -139,10 +143,12 @@ class Measured:
     values : float
         Codes, interactions and sparse values.
     touched : int
-        Features that a mini-batch touches.
+        Features that a push touches: a mini-batch, or as many as a worker takes by itself.
     smoothness : float
     totals : list of float
         Of the targets.
+    left : bool
+        Whether there are copies for other workers of the machine.
     """
 
     rows: int
@@ -150,6 +156,7 @@ class Measured:
     touched: int
     smoothness: float
     totals: list[float]
+    left: bool
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -165,6 +172,7 @@ def merge_measured(found: Sequence[bytes]) -> bytes:
         max((part.touched for part in parts if part.rows), default=0),
         max(part.smoothness for part in parts),
         np.sum([part.totals for part in parts], axis=0).tolist(),
+        all(part.left for part in parts),
     ).to_bytes()
 
 
@@ -178,12 +186,23 @@ class Setup:
     measured : Measured
     recipe : Recipe
     ranges : Ranges
+    listed : bool
+        Whether pushes and pulls list the features that they touch.
+    push_rows : int
+        Rows of a push, which are several steps where they are more than ``recipe.batch_rows``.
     """
 
     agreed: Agreed
     measured: Measured
     recipe: Recipe
     ranges: Ranges
+    listed: bool
+    push_rows: int
+
+    @property
+    def own_steps(self) -> bool:
+        """Whether workers take steps of their own, and push what has changed."""
+        return self.agreed.own_steps
 
 
 def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
@@ -201,7 +220,7 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
         entries=measured.values / max(problem.rows, 1), smoothness=measured.smoothness, ranks=1, scale=scale,
     )  # fmt: skip
     # What travels decides, not what is cheaper to add up: an index and a number for each feature, or a number for all.
-    sparse = problem.layout.size > problem.layout.dense and _LISTS * measured.touched < problem.layout.size
+    listed = problem.layout.size > problem.layout.dense and _LISTS * measured.touched < problem.layout.size
     rule, schedule = recipe.rule, recipe.schedule
     if task.mode.staleness != 0:
         rule, factor = corrected(rule, task.workers)
@@ -209,11 +228,21 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
     pushes = steps_of_epoch(measured.rows, agreed.batch_rows) / (task.workers if task.mode.staleness == 0 else 1)
     schedule = stretched(schedule, config.max_iter * pushes)
     load = np.ones(problem.layout.size + 1)
+    rows = recipe.batch_rows
+    if agreed.own_steps:
+        layout = problem.layout
+        travelling = (measured.touched if listed else layout.size + 1) * problem.outputs * (1 + rule.slots)
+        values = layout.dense + measured.values / max(problem.rows, 1)
+        rows = own_rows(
+            task, recipe.batch_rows, rows=measured.rows, values=values * problem.outputs, travelling=travelling
+        )
     return Setup(
         agreed,
         measured,
-        replace(recipe, rule=rule, schedule=schedule, sparse=sparse),
+        replace(recipe, rule=rule, schedule=schedule),
         Ranges(cut(load, task.shards), problem.outputs),
+        listed,
+        rows,
     )
 
 
@@ -259,8 +288,9 @@ def make_shard(task: CrewTask, setup: Setup, number: int) -> ParameterShard:
     last = number == task.shards - 1
     weights = RangeWeights(
         recipe.rule, recipe.schedule, penalty if last else penalty._replace(intercept=False), problem.outputs, own[0],
-        own[1], own[2], sparse=recipe.sparse, step=step, scaled=mode.correction == "rate",
+        own[1], own[2], sparse=setup.listed, step=step, scaled=mode.correction == "rate",
         compensation=mode.compensation if mode.correction == "delay" else 0.0,
     )  # fmt: skip
     policy = Policy(mode.staleness, task.config.mode.backup_workers)
-    return ParameterShard(weights, policy, scaled=mode.correction == "rate", compensated=mode.correction == "delay")
+    remembered = 1 if setup.own_steps else 2 if mode.correction == "delay" else 0
+    return ParameterShard(weights, policy, scaled=mode.correction == "rate", remembered=remembered)

@@ -14,8 +14,8 @@ from ...kernels.coordinates import take_listed
 from ...objective.passes import Pass
 from ...server.exchange import Exchange, Received, Update
 from ..batches import Piece, batches, steps_of_epoch
-from ..recipe import Recipe
 from .lots import OpenLot
+from .start import Setup
 from .touched import Touched
 
 _NONE = np.zeros(0, np.int32)
@@ -35,7 +35,7 @@ class Steps:
     ----------
     exchange : Exchange
     work : Pass
-    recipe : Recipe
+    setup : Setup
     together : bool
         Whether all workers step together, so that no weights can be asked for ahead.
 
@@ -45,13 +45,13 @@ class Steps:
         Number of the next push.
     """
 
-    def __init__(self, exchange: Exchange, work: Pass, recipe: Recipe, together: bool):
-        self._exchange, self._work, self._recipe = exchange, work, recipe
+    def __init__(self, exchange: Exchange, work: Pass, setup: Setup, together: bool):
+        self._exchange, self._work, self._recipe = exchange, work, setup.recipe
         self._ahead = 0 if together else 1
         self.clock = 0
         problem = work.problem
         self.params = np.zeros(problem.size, problem.dtype)
-        self._touched = Touched(work) if recipe.sparse else None
+        self._touched = Touched(work) if setup.listed else None
 
     def train(self, lot: OpenLot, epoch: int) -> float:
         """Train on a lot's rows once; return their sum of weight x loss, each at the weights of its step."""

@@ -4,13 +4,14 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+import zmq
 
 from ...errors import WorkerLost
 from ...server import wire
-from ...server.client import Client, CrewOver, address_on
+from ...server.address import address_on
+from ...server.client import Client, CrewOver
 from ...server.dealer import Dealer
 from ...server.exchange import Exchange
 from ...server.wire import Message
@@ -19,6 +20,7 @@ from .. import place
 from ..engine import RankContext
 from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item
 from .lots import Lots
+from .own_steps import OwnSteps
 from .start import Agreed, agree, set_up
 from .steps import Steps
 from .task import CrewTask
@@ -42,9 +44,10 @@ def run_worker(context: RankContext, task: CrewTask) -> bytes:
             range(task.shards),
             task.config.deadline,
             context.fallen,
+            context.machine,
         )
         stack.callback(client.close)
-        stack.enter_context(beating(security, context.board.read, number, context.attempt))
+        stack.enter_context(beating(context, security, number))
         lots = Lots(context, task, stack)
         # A crew that is over, or a place that another attempt has taken, is no error of this one.
         with contextlib.suppress(CrewOver):
@@ -58,7 +61,7 @@ class Worker:
     def __init__(self, task: CrewTask, client: Client, lots: Lots):
         self._task, self._client, self._lots = task, client, lots
         self._agreed: Agreed | None = None
-        self._steps: Steps | None = None
+        self._steps: Steps | OwnSteps | None = None
         self._taking_part = False
         self._stage = 0
 
@@ -94,9 +97,13 @@ class Worker:
         if self._stage == 1 and news:
             assert self._agreed is not None
             setup = set_up(self._task, self._agreed, news.pop(0))
-            work, together = self._lots.work, self._task.mode.staleness == 0
+            work, config, staleness = self._lots.work, self._task.config, self._task.mode.staleness
             assert work is not None
-            self._steps = Steps(Exchange(self._client, setup.ranges), work, setup.recipe, together)
+            exchange = Exchange(self._client, setup.ranges, state=setup.own_steps)
+            if setup.own_steps:
+                self._steps = OwnSteps(exchange, work, setup, config.threads_per_worker, staleness is not None)
+            else:
+                self._steps = Steps(exchange, work, setup, staleness == 0)
             self._stage = 2
 
     def _rest(self) -> None:
@@ -134,10 +141,10 @@ def _name(item: Item) -> bytes:
 
 
 @contextlib.contextmanager
-def beating(security: Security, read: Callable[[str], bytes | None], worker: int, attempt: int):
+def beating(context: RankContext, security: Security, worker: int):
     """Give the lead signs of life from a thread of its own, whatever the worker is doing."""
     stop = threading.Event()
-    thread = threading.Thread(target=_beat, args=(security, read, worker, attempt, stop), daemon=True, name="dsgd-beat")
+    thread = threading.Thread(target=_beat, args=(context, security, worker, stop), daemon=True, name="dsgd-beat")
     thread.start()
     try:
         yield
@@ -146,23 +153,21 @@ def beating(security: Security, read: Callable[[str], bytes | None], worker: int
         thread.join(timeout=5.0)
 
 
-def _beat(security: Security, read: Callable[[str], Any], worker: int, attempt: int, stop: threading.Event) -> None:
-    import zmq
-
-    context, dealer = zmq.Context(), None
+def _beat(context: RankContext, security: Security, worker: int, stop: threading.Event) -> None:
+    sockets, dealer = zmq.Context(), None
     try:
         while not stop.is_set():
             # A lead that cannot be reached is the worker's own affair, which waits for it with a deadline.
             with contextlib.suppress(WorkerLost):
                 if dealer is None or dealer.lost():
-                    found = address_on(read, _LEAD)
+                    found = address_on(context.board.read, _LEAD, context.machine)
                     if dealer is not None:
                         dealer.close()
-                    dealer = None if found is None else Dealer(context, security, found[0])
+                    dealer = None if found is None else Dealer(sockets, security, found[0])
                 if dealer is not None:
-                    dealer.send(Message(wire.BEAT, worker, attempt))
+                    dealer.send(Message(wire.BEAT, worker, context.attempt))
             stop.wait(BEAT)
     finally:
         if dealer is not None:
             dealer.close()
-        context.destroy(linger=0)
+        sockets.destroy(linger=0)

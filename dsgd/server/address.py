@@ -1,0 +1,57 @@
+"""Where a shard is found: what it leaves on the board, and what is read there.
+
+A shard listens to the network, and in a directory for those of its own machine: that way is faster and need not be encrypted.
+"""
+
+import json
+import os
+from collections.abc import Callable
+
+# Bytes of a path at which a socket can be, at most: 108 with the zero that ends it, on Linux; less elsewhere.
+_LONGEST_PATH = 100
+
+
+def place_of(shard: int) -> str:
+    """The name under which a shard's address is on the board."""
+    return f"shard-{shard}"
+
+
+def announcement(address: str, near: str | None, machine: str, attempt: int) -> bytes:
+    """What a shard leaves on the board.
+
+    Parameters
+    ----------
+    address : str
+        For all.
+    near : str or None
+        For those on the same ``machine``.
+    machine : str
+        Identifies the operating system instance.
+    attempt : int
+    """
+    return json.dumps({"address": address, "near": near, "machine": machine, "attempt": attempt}).encode()
+
+
+def address_on(read: Callable[[str], bytes | None], shard: int, machine: str) -> tuple[str, int] | None:
+    """Address and attempt of a shard, if it has been started; for one on ``machine`` that can see its directory, the near one.
+
+    Examples
+    --------
+    >>> board = {"shard-0": announcement("tcp://10.0.0.7:4000", None, "m", 2)}
+    >>> address_on(board.get, 0, "m"), address_on(board.get, 1, "m")
+    (('tcp://10.0.0.7:4000', 2), None)
+    """
+    value = read(place_of(shard))
+    if value is None:
+        return None
+    found = json.loads(value)
+    near = found["near"]
+    # In another container of the machine the directory is not there.
+    close = near is not None and found["machine"] == machine and os.path.exists(near.removeprefix("ipc://"))
+    return str(near if close else found["address"]), int(found["attempt"])
+
+
+def near_address(directory: str, name: str) -> str | None:
+    """An address in a directory; None where its path would be too long for a socket."""
+    path = os.path.join(os.path.abspath(directory), name)
+    return f"ipc://{path}" if len(os.fsencode(path)) <= _LONGEST_PATH else None
