@@ -4,10 +4,14 @@ import os
 import signal
 import time
 
-from dsgd.train.asynchronous import lead, member, steps
+from dsgd.train.asynchronous import lead, member
+from dsgd.train.asynchronous.own_steps import OwnSteps
+from dsgd.train.asynchronous.steps import Steps
 from dsgd.train.asynchronous.task import CrewTask
 from dsgd.train.engine import RankContext
 from dsgd.train.local import LocalEngine
+
+_KINDS = (Steps, OwnSteps)
 
 
 class MortalEngine(LocalEngine):
@@ -37,16 +41,16 @@ def _doom(context: RankContext, task: CrewTask, when: int) -> None:
     """Die at a worker's push number ``when``, or at a shard's message number ``when``."""
     count = 0
     if context.rank >= task.shards:
-        step = steps.Steps._step
+        for kind in _KINDS:
 
-        def counted(*arguments):
-            nonlocal count
-            count += 1
-            if count == when:
-                die()
-            return step(*arguments)
+            def counted(*arguments, step=kind._step):
+                nonlocal count
+                count += 1
+                if count == when:
+                    die()
+                return step(*arguments)
 
-        steps.Steps._step = counted
+            kind._step = counted
         return
     handle = member.ShardHost.handle
 
@@ -63,11 +67,11 @@ def _doom(context: RankContext, task: CrewTask, when: int) -> None:
 def slow(context: RankContext, task: CrewTask) -> bytes:
     """Be a member whose last worker sleeps at every step."""
     if context.rank == task.shards + task.workers - 1:
-        step = steps.Steps._step
+        for kind in _KINDS:
 
-        def late(*arguments):
-            time.sleep(0.02)
-            return step(*arguments)
+            def late(*arguments, step=kind._step):
+                time.sleep(0.02)
+                return step(*arguments)
 
-        steps.Steps._step = late
+            kind._step = late
     return member.run_member(context, task)

@@ -40,22 +40,23 @@ def train(dataset, mode):
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset):
-    return train(dataset, Async()).history[-1]["objective"]
+    return train(dataset, Async(local_steps=1)).history[-1]["objective"]
 
 
 # Members are processes, which take seconds to start: few cases, each with many deaths.
 @pytest.mark.parametrize(
-    ("deaths", "staleness"),
+    ("deaths", "mode"),
     [
-        pytest.param("0:250:1 1:200:2 2:30:1 3:60:1", None, id="everybody"),
-        pytest.param("0:250:1 2:30:2", 0, id="lead and worker, all in step"),
-        pytest.param("0:20:1", None, id="lead before it has begun"),
+        pytest.param("0:250:1 1:200:2 2:30:1 3:60:1", {"local_steps": 1}, id="everybody"),
+        pytest.param("0:100:1 1:80:2 2:9:1 3:20:1", {"local_steps": 5}, id="everybody, between steps of their own"),
+        pytest.param("0:250:1 2:30:2", {"staleness": 0}, id="lead and worker, all in step"),
+        pytest.param("0:20:1", {}, id="lead before it has begun"),
     ],
 )
-def test_it_goes_on(dataset, undisturbed, monkeypatch, caplog, deaths, staleness):
+def test_it_goes_on(dataset, undisturbed, monkeypatch, caplog, deaths, mode):
     monkeypatch.setenv("DSGD_TEST_DEATHS", deaths)
     with caplog.at_level(logging.WARNING):
-        model = train(dataset, Async(shards=SHARDS, staleness=staleness, snapshot_seconds=0.05))
+        model = train(dataset, Async(shards=SHARDS, snapshot_seconds=0.05, **mode))
     killed = sum(int(order.rsplit(":", 1)[1]) for order in deaths.split())
     assert sum("was killed by signal 9" in message for message in caplog.messages) == killed
     assert model.epochs == 8
