@@ -78,6 +78,8 @@ class PartitionsDataset(Dataset):
         The worker of each rank of the gang that is going to read.
     """
 
+    divisible = False
+
     def __init__(
         self,
         partitions: Sequence[Partition],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, ConfigError, DataError, DSGDError, WorkerLost
 from .importing import importing_later
-from .train.modes import Async, Sync
+from .train.modes import Async, Columns, Hybrid, Sync
 
 if TYPE_CHECKING:
     from .data import read_parquet
@@ -20,9 +20,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Async",
     "CheckpointError",
+    "Columns",
     "ConfigError",
     "DSGDError",
     "DataError",
+    "Hybrid",
     "LinearModel",
     "SGDClassifier",
     "SGDOneClassSVM",

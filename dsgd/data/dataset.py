@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from ..errors import DataError
 from .block import Block
+from .column_blocks import ColumnBlock
 from .encode import Encoder
+from .layout import Layout
 from .resolve import Roles
 from .spec import FeatureSpec
 from .where import Where
@@ -65,6 +67,11 @@ class Dataset(ABC):
     """Rows with features, and perhaps a label, a weight and an offset; made by ``read_parquet`` and ``as_dataset``."""
 
     roles: Roles
+    # Whether a rank can be given some of the columns of rows that others have too.
+    divisible = True
+    # The layout by which rows are cut into blocks, where it is not that of these columns: ranks with other columns of the same
+    # rows cut them alike.
+    cut_like: Layout | None = None
 
     @property
     @abstractmethod
@@ -117,6 +124,16 @@ class Dataset(ABC):
     def anywhere(self) -> bool:
         """Whether any worker can read any split: files can be, rows in memory are where they are."""
         return False
+
+    def of_columns(self, block: ColumnBlock) -> "Dataset":
+        """Return the same rows with a block of the columns, cut into blocks of rows as with all of them."""
+        other = self.with_spec(block.spec)
+        other.cut_like = self.spec.layout
+        return other
+
+    def values_per_row(self) -> dict[str, np.ndarray | float]:
+        """Of sparse vector columns, as far as it is known without reading rows: values a row, or those of each element."""
+        return {}
 
     def only(self, splits: Sequence[Split]) -> tuple["Dataset", list[Split]]:
         """Return what a worker needs for its splits: data in memory is cut down to their rows, files travel as names."""

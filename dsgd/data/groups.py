@@ -38,7 +38,7 @@ class GroupEncoder:
 
     def __init__(self, dataset: Dataset, encoder: Encoder, seed: int | None, threads: int, moved: Callable[[], None]):
         self._dataset, self._encoder, self._seed, self._threads, self._moved = dataset, encoder, seed, threads, moved
-        self._rows = block_rows(dataset.spec.layout, encoder.dtype)
+        self._rows = block_rows(dataset.cut_like or dataset.spec.layout, encoder.dtype)
 
     def groups(self, splits: Sequence[Split]) -> Iterator[list[Split]]:
         """The splits that are encoded together."""

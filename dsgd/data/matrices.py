@@ -11,6 +11,7 @@ import scipy.sparse
 
 from ..errors import ConfigError, DataError
 from .block import Block, make_block
+from .column_blocks import ColumnBlock
 from .dataset import Dataset, Split
 from .encode import Encoder, impute
 from .labels import encode_label
@@ -63,6 +64,28 @@ class MatrixDataset(Dataset):
         other = copy(self)
         other._spec = spec
         return other
+
+    def of_columns(self, block: ColumnBlock) -> "MatrixDataset":
+        """Return the rows with the columns of a block alone: a copy of them."""
+        pieces = [self.X[:, start:stop] for start, stop in block.ranges]
+        sparse = scipy.sparse.issparse(self.X)
+        X = (
+            pieces[0]
+            if len(pieces) == 1
+            else (scipy.sparse.hstack(pieces, format="csr") if sparse else np.hstack(pieces))
+        )
+        vectors = tuple(Vector(v.name, v.width, v.sparse) for v in block.spec.vectors)
+        other = MatrixDataset(X, self.columns, self.roles, block.spec.missing, replace(block.spec, vectors=vectors))
+        other.first, other.cut_like = self.first, self.spec.layout
+        return other
+
+    def values_per_row(self) -> dict[str, np.ndarray | float]:
+        """Of a sparse matrix, the values of each column."""
+        if not scipy.sparse.issparse(self.X) or not self._spec.sparse_vectors or not self.X.shape[0]:
+            return {}
+        counts = np.bincount(self.X.indices, minlength=self.X.shape[1]) / self.X.shape[0]
+        starts = {column.name: column for column in self._spec.layout.columns}
+        return {v.name: counts[starts[v.name].start : starts[v.name].stop] for v in self._spec.sparse_vectors}
 
     def splits(self) -> list[Split]:
         """All rows; ``assign`` cuts them into one range a rank."""

@@ -40,6 +40,14 @@ class Vector:
 
 
 @dataclass(frozen=True)
+class VectorPiece(Vector):
+    """Elements ``first`` to ``first + width`` of a column of vectors of ``whole`` numbers: what one rank owns of it."""
+
+    first: int = 0
+    whole: int = 0
+
+
+@dataclass(frozen=True)
 class Interaction:
     """A cross of two or more categorical columns, hashed to ``2**bits`` weights."""
 

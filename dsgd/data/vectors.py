@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..kernels.gather import scatter_sparse
 from .numbers import as_floats, refuse_nonfinite, refuse_nulls
 from .resolve import is_list, is_spark_vector
-from .spec import Vector
+from .spec import Vector, VectorPiece
 from .where import Where
 
 # How Spark marks its vectors in the field "type".
@@ -43,6 +43,9 @@ def dense_rows(array: pa.Array, vector: Vector, where: Where) -> np.ndarray:
         For a null row, or one of another length; names column, file and row.
     """
     _check_type(array, vector, where)
+    if isinstance(vector, VectorPiece):
+        rows = dense_rows(array, Vector(vector.name, vector.whole), where)
+        return rows[:, vector.first : vector.first + vector.width]
     if is_spark_vector(array.type):
         indptr, indices, values = _spark_parts(array, vector, where)
         out = np.zeros((len(array), vector.width), values.dtype)
@@ -77,7 +80,8 @@ def sparse_rows(
     parts = []
     for array, vector in zip(arrays, vectors, strict=True):
         _check_type(array, vector, where)
-        indptr, indices, values = _spark_parts(array, vector, where)
+        whole = Vector(vector.name, vector.whole, True) if isinstance(vector, VectorPiece) else vector
+        indptr, indices, values = _spark_parts(array, whole, where)
         if not np.isfinite(values.sum(dtype=np.float64)):
             dense_row = np.repeat(np.arange(len(array)), np.diff(indptr))
             bad = ~np.isfinite(values)
@@ -85,10 +89,19 @@ def sparse_rows(
                 refuse_nonfinite(
                     values[bad][:1], vector.name, where.after(int(dense_row[bad.argmax()])), allow_nan=False
                 )
+        if isinstance(vector, VectorPiece):
+            indptr, indices, values = _elements(indptr, indices, values, vector.first, vector.first + vector.width)
         parts.append(scipy.sparse.csr_array((values.astype(dtype), indices, indptr), shape=(len(array), vector.width)))
     joined = parts[0] if len(parts) == 1 else scipy.sparse.hstack(parts, format="csr")
     joined.sum_duplicates()  # which looks first whether there are any
     return place_sparse(joined.indptr, joined.indices, joined.data, start, dtype, order)
+
+
+def _elements(indptr, indices, values, first: int, stop: int):
+    """The elements ``first`` to ``stop`` of sparse rows, counted from ``first``."""
+    kept = (indices >= first) & (indices < stop)
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return before[indptr], indices[kept] - first, values[kept]
 
 
 def place_sparse(indptr, indices, values, start: int, dtype: np.dtype, order) -> dict[str, np.ndarray]:

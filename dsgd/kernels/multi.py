@@ -14,7 +14,7 @@ from .rows import codes_of
 
 
 @helper
-def _slopes_of_run(loss, label, weights, start, stop, weight_scale, scores, slopes):
+def slopes_of_run_multi(loss, label, weights, start, stop, weight_scale, scores, slopes):
     """Write weight x derivatives to ``slopes``; return the sum of weight x loss."""
     total = 0.0
     for i in range(stop - start):
@@ -48,7 +48,7 @@ def batch_gradient_multi(loss, rows, frame, starts, begin, end, run, params, wei
         stop = min(start + run, rows.label.size)
         codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run_multi(rows, codes, start, stop, folded, params, scores)
-        loss_sum += _slopes_of_run(loss, rows.label, rows.weight, start, stop, weight_scale, scores, slopes)
+        loss_sum += slopes_of_run_multi(loss, rows.label, rows.weight, start, stop, weight_scale, scores, slopes)
         pull_back_run_multi(rows, codes, start, stop, slopes, scratch.product, grad)
         count += stop - start
     return loss_sum, count
@@ -69,9 +69,9 @@ def anchored_gradient_multi(loss, rows, frame, starts, begin, end, run, params, 
         codes = codes_of(rows, frame, start, stop, scratch.codes)
         scores_of_run_multi(rows, codes, start, stop, scratch.anchored, anchor, scores)
         # A row's derivatives may take the place of its scores.
-        _slopes_of_run(loss, rows.label, rows.weight, start, stop, weight_scale, scores, scores)
+        slopes_of_run_multi(loss, rows.label, rows.weight, start, stop, weight_scale, scores, scores)
         scores_of_run_multi(rows, codes, start, stop, scratch.folded, params, slopes)
-        loss_sum += _slopes_of_run(loss, rows.label, rows.weight, start, stop, weight_scale, slopes, slopes)
+        loss_sum += slopes_of_run_multi(loss, rows.label, rows.weight, start, stop, weight_scale, slopes, slopes)
         for i in range(stop - start):
             for c in range(outputs):
                 slopes[i, c] -= scores[i, c]

@@ -50,6 +50,11 @@ class Partial:
 class Pass:
     """One rank's computations over blocks, with the buffers that they share.
 
+    Attributes
+    ----------
+    whole : bool
+        Whether rows have all of their columns here.
+
     Parameters
     ----------
     problem : Problem
@@ -57,11 +62,15 @@ class Pass:
         Most rows that a mini-batch of this rank will have; bounds the length of a run.
     in_order : bool
         Whether rows are visited in the order in which they are stored.
+    run : int, optional
+        Rows of a run, if others have decided that.
     """
 
-    def __init__(self, problem: Problem, batch_rows: int = 1 << 20, in_order: bool = False):
+    whole = True
+
+    def __init__(self, problem: Problem, batch_rows: int = 1 << 20, in_order: bool = False, run: int | None = None):
         self.problem = problem
-        self.run = problem.run_length(batch_rows, in_order)
+        self.run = problem.run_length(batch_rows, in_order) if run is None else run
         self.longest = 0
         self.scratch = self._make_scratch()
         # The gradient, and one more number that is reduced with it.

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..losses import LOSSES, losses_for
-from .modes import by_shards
+from .modes import Columns, Hybrid, by_shards
 
 
 def refuse_combinations(config: Any) -> None:
@@ -14,6 +14,8 @@ def refuse_combinations(config: Any) -> None:
         tables.append(_of_rounds)
     if by_shards(config.mode) is not None:
         tables.append(_of_crews)
+    if isinstance(config.mode, (Columns, Hybrid)):
+        tables.append(_of_blocks)
     for table in (*tables, _of_rules):
         for asked, message in table(config):
             if asked:
@@ -107,6 +109,22 @@ def _of_crews(config: Any) -> list[tuple[bool, str]]:
             rule == "ftrl" and crew is not None and crew.correction == "rate",
             "optimizer='ftrl' has a rate of its own, which cannot be divided by a gradient's staleness; use correction='none' or "
             "'delay'",
+        ),
+    ]
+
+
+def _of_blocks(config: Any) -> list[tuple[bool, str]]:
+    """What column blocks do not do."""
+    return [
+        (
+            config.optimizer == "svrg",
+            "optimizer='svrg' compares gradients of all columns at two models; with column blocks use optimizer='auto', or "
+            "mode=Sync()",
+        ),
+        (
+            config.plain,
+            "scikit-learn's steps row by row (eta0 or learning_rate='optimal' without an optimizer) are for one worker with all "
+            "columns; with column blocks name an optimizer, such as 'sgd'",
         ),
     ]
 

@@ -12,7 +12,7 @@ from ..losses import make_loss
 from ..transport.keys import FitKeys
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
-from .modes import by_shards
+from .modes import Columns, Hybrid, by_shards
 from .task import FitTask, RankResult
 from .used_weights import widen
 
@@ -71,6 +71,13 @@ def fit(
         _check(dataset, validation)
         return trained(
             dataset, config, fit_crew(dataset, config, engine, validation, initial, classes, seen, on_report)
+        )
+    if isinstance(config.mode, (Columns, Hybrid)):
+        from .columns.fit import fit_grid
+
+        _check(dataset, validation)
+        return trained(
+            dataset, config, fit_grid(dataset, config, engine, validation, initial, classes, seen, on_report)
         )
     tasks = make_tasks(dataset, config, validation, initial, classes, seen)
     parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)

@@ -24,10 +24,13 @@ class GlobalSteps:
         count = steps_of_epoch(o.rows, o.recipe.batch_rows)
         o.make_clock(count + 1)
         training = o.share.training(epoch)
-        if isinstance(o.reducer, SharedMemory) and not o.recipe.sparse:
+        if isinstance(o.reducer, SharedMemory) and not o.recipe.sparse and o.work.whole:
             return SharedSteps(o, o.reducer).epoch(training, count)
-        parts = batches(training, o.work.run, o.own_rows, count)
-        return self._sparse(parts, count) if o.recipe.sparse else sum(self._dense(pieces) for pieces in parts)
+        return self.take(batches(training, o.work.run, o.own_rows, count), count)
+
+    def take(self, parts: Iterable, count: int) -> float:
+        """Take a step for each mini-batch of pieces, about ``count`` of them; returns this rank's sum of weight x loss."""
+        return self._sparse(parts, count) if self._owner.recipe.sparse else sum(self._dense(pieces) for pieces in parts)
 
     def _dense(self, pieces) -> float:
         o, loss = self._owner, 0.0

@@ -137,7 +137,79 @@ class Async:
             )
 
 
-Mode = Sync | Async
+@dataclass(frozen=True)
+class Columns:
+    """Model-parallel training: every rank has all rows, and a block of the columns with their weights.
+
+    Ranks sum the scores of a mini-batch, which are as many as its rows, however many weights there are. Blocks have about the
+    same number of values a row.
+
+    Parameters
+    ----------
+    topology : {"ring", "tree"}
+        Who adds the scores up: as in :class:`Sync`.
+
+    Examples
+    --------
+    >>> Columns()
+    Columns(topology='ring')
+    """
+
+    topology: Literal["ring", "tree"] = "ring"
+
+    # Every step is taken together.
+    local_steps: ClassVar[int] = 1
+    compression: ClassVar[Compression] = "none"
+    backup_workers: ClassVar[int] = 0
+
+    def __post_init__(self):
+        _check_own_topology(self.topology)
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """A grid of ranks: the rows are divided among ``rows`` groups of ranks, the columns among the ``columns`` ranks of each.
+
+    Scores are summed along a row of the grid, gradients down a column. ``Hybrid(1, C)`` is :class:`Columns` on C ranks,
+    ``Hybrid(R, 1)`` takes the steps of :class:`Sync` on R ranks.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Their product is ``n_workers``.
+    topology : {"ring", "tree"}
+        Who adds scores and gradients up: as in :class:`Sync`.
+
+    Examples
+    --------
+    >>> Hybrid(rows=2, columns=3)
+    Hybrid(rows=2, columns=3, topology='ring')
+    """
+
+    rows: int
+    columns: int
+    topology: Literal["ring", "tree"] = "ring"
+
+    local_steps: ClassVar[int] = 1
+    compression: ClassVar[Compression] = "none"
+    backup_workers: ClassVar[int] = 0
+
+    def __post_init__(self):
+        for name in ("rows", "columns"):
+            value = getattr(self, name)
+            value = value.item() if isinstance(value, np.generic) else value
+            object.__setattr__(self, name, value)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} of the grid must be an integer >= 1, not {value!r}")
+        _check_own_topology(self.topology)
+
+
+def _check_own_topology(topology: str) -> None:
+    if topology not in ("ring", "tree"):
+        raise ConfigError(f"topology must be 'ring' or 'tree' where columns are divided, not {topology!r}")
+
+
+Mode = Sync | Async | Columns | Hybrid
 
 
 def by_shards(mode: Mode) -> Async | None:
@@ -163,14 +235,26 @@ def resolve(mode: "str | Mode") -> Mode:
     """
     if isinstance(mode, Mode):
         return mode
-    if mode in ("sync", "async"):
-        return Sync() if mode == "sync" else Async()
-    if mode in ("columns", "hybrid", "federated"):
-        raise ConfigError(f"mode={mode!r} is not available in this version; mode='sync' and mode='async' are")
-    raise ConfigError(f"mode must be 'sync', 'async', or a Sync(...) or Async(...) object, not {mode!r}")
+    if isinstance(mode, str) and mode in ("sync", "async", "columns"):
+        return _KINDS[mode]()
+    if mode == "hybrid":
+        raise ConfigError("mode='hybrid' needs to know the grid: Hybrid(rows=..., columns=...)")
+    if mode == "federated":
+        raise ConfigError(
+            "mode='federated' is not available in this version; 'sync', 'async', 'columns' and 'hybrid' are"
+        )
+    raise ConfigError(
+        "mode must be 'sync', 'async', 'columns', or a Sync(...), Async(...), Columns(...) or Hybrid(...) object, not "
+        f"{mode!r}"
+    )
 
 
-_KINDS: dict[str, type[Sync] | type[Async]] = {"sync": Sync, "async": Async}
+_KINDS: dict[str, type[Sync] | type[Async] | type[Columns] | type[Hybrid]] = {
+    "sync": Sync,
+    "async": Async,
+    "columns": Columns,
+    "hybrid": Hybrid,
+}
 
 
 def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:

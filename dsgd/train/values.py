@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..losses import LOSSES, make_loss
 from ..optim.rules import RULES
 from ..optim.schedules import SCHEDULES
-from .modes import Async, Sync
+from .modes import Mode
 
 OPTIMIZERS = ("auto", "svrg", *RULES)
 _CHOICES: dict[str, tuple] = {
@@ -81,7 +81,12 @@ def refuse_values(config: Any) -> None:
 
 def _refuse_others(config: Any) -> None:
     """The parameters that are of no table."""
-    _require(isinstance(config.mode, (Sync, Async)), "mode", "a Sync(...) or Async(...) object", config.mode)
+    _require(
+        isinstance(config.mode, Mode),
+        "mode",
+        "a Sync(...), Async(...), Columns(...) or Hybrid(...) object",
+        config.mode,
+    )
     average = config.average
     averages = isinstance(average, bool) or (_is_integer(average) and average >= 0)
     _require(averages, "average", "True, False or a number of rows >= 0", average)

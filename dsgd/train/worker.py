@@ -102,10 +102,10 @@ class Rank:
         self.plan = make_plan(self.config, task.dataset, statistics, task.classes, layout, task.seen)
         finish_stores(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
+        self._stores = store, held_out
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
         longest = longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
-        self.work = Pass(self.problem, longest, in_order=not self.config.shuffle)
-        self._stores = store, held_out
+        self.work = self._make_work(longest)
         self._take_up(fraction)
 
     def _take_up(self, fraction: float, watch: bool = False) -> None:
@@ -131,6 +131,9 @@ class Rank:
             self._take_up(0.0, watch=True)
         elif fraction := watched_fraction(self.problem.rows):
             self._take_up(fraction, watch=True)
+
+    def _make_work(self, longest: int) -> Pass:
+        return Pass(self.problem, longest, in_order=not self.config.shuffle)
 
     def run(self) -> bytes:
         """Train and return the result as bytes."""
@@ -197,11 +200,12 @@ class Rank:
 
     def _train_stepwise(self, rule: str, params: np.ndarray, state: dict[str, Any], fresh: bool) -> np.ndarray:
         scale = begin_regression(self.field, params, fresh) if self.plan.classes is None else 1.0
-        parts = (self.share, self.work, self.collective, self.progress, self.rows)
         recipe = self._recipe(rule, self._batch_rows(rule), self._smoothness(rule), scale)
-        if rule == "svrg":
-            return SVRG(recipe, *parts).run(params, state)
-        return Stepwise(recipe, *parts).run(params, state)
+        return self._make_descent(rule, recipe).run(params, state)
+
+    def _make_descent(self, rule: str, recipe: Recipe) -> Stepwise | SVRG:
+        parts = (self.share, self.work, self.collective, self.progress, self.rows)
+        return SVRG(recipe, *parts) if rule == "svrg" else Stepwise(recipe, *parts)
 
     def _train_whitened(self, active: np.ndarray, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         automatic = self.config.batch_size == "auto"

@@ -51,6 +51,8 @@ class FedDataset(Dataset):
         A boolean column, and which of its values to read: training and validation rows come in one feed.
     """
 
+    divisible = False
+
     def __init__(
         self, name: str, ranks: int, roles: Roles, spec: FeatureSpec, indicator: tuple[str, bool] | None = None
     ):

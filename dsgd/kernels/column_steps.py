@@ -1,0 +1,87 @@
+"""Mini-batch steps of ranks that share memory and have a block of the columns each: scores, all-reduce and update in one loop.
+
+What :mod:`dsgd.kernels.reduced` is for gradients: steps of Python between them would cost more than a mini-batch's scores. Where
+only touched weights are updated, a step costs as much as the batch has values, however many weights there are. For one output.
+"""
+
+from .columns import partial_scores, pull_back_scores
+from .compiling import compiled
+from .coordinates import step_coordinate
+from .protocols import schedule_rate
+from .rows import unfold
+from .shared import DONE, allreduce
+from .steps import settle_touched, update_touched
+
+
+@compiled
+def column_steps(
+    loss, rule, schedule, penalty, rows, frame, starts, bounds, begin, summed, run, params, first, second, last, clock, step,
+    base, sparse, weight_scale, lead, grad, scores, meeting, scratch,
+):  # fmt: skip
+    """Take one optimiser step for each mini-batch of a block; as :func:`dsgd.kernels.steps.local_steps`, on a block of columns.
+
+    Parameters
+    ----------
+    begin : int
+        Mini-batch to begin with.
+    summed : bool
+        Whether ``scores`` are already the sums over the ranks for that one.
+    lead : bool
+        Whether this rank adds intercept and offset.
+    scores : ndarray of shape (at least the rows of the largest mini-batch,)
+        As long on all ranks.
+    meeting : Meeting
+        The region that the ranks share.
+
+    Returns
+    -------
+    loss_sum : float
+        Sum of weight x loss of each row at the weights of its step.
+    batch : int
+        The first mini-batch whose step is still to be taken.
+    step : int
+        Steps taken.
+    missing : int
+        DONE, or what :func:`dsgd.kernels.shared.allreduce` says of a peer.
+    """
+    kind = params.dtype.type
+    zero = kind(0)
+    width = rows.dense.shape[1]
+    size = params.size - 1
+    l1, l2 = penalty.l1, penalty.l2
+    end = width if sparse else size
+    loss_sum = 0.0
+    for s in range(begin, bounds.size - 1):
+        a = bounds[s]
+        z = bounds[s + 1]
+        rate = kind(schedule_rate(schedule, step))
+        if not summed:
+            if last is not None:
+                settle_touched(
+                    rule, penalty, rows, frame, starts, a, z, run, params, first, second, last, clock, rate, step, base,
+                    scratch,
+                )  # fmt: skip
+            partial_scores(rows, frame, starts, a, z, run, params, lead, scores, scratch)
+            missing = allreduce(
+                meeting.flags, meeting.slots, meeting.results, meeting.progress, scores, meeting.rank, meeting.spins
+            )
+            if missing != DONE:
+                return loss_sum, s, step, missing
+        summed = False
+        part, count = pull_back_scores(loss, rows, frame, starts, a, z, run, scores, weight_scale, grad, scratch)
+        loss_sum += part
+        unfold(frame, grad, width)
+        factor = kind(1.0 / max(count, 1))
+        step += 1
+        for j in range(end):
+            step_coordinate(rule, params, first, second, j, grad[j] * factor, rate, step, l1, l2)
+            grad[j] = 0
+        if penalty.intercept:
+            step_coordinate(rule, params, first, second, size, grad[size] * factor, rate, step, zero, zero)
+        grad[size] = 0
+        if sparse:
+            update_touched(
+                rule, penalty, rows, frame, starts, a, z, run, params, first, second, last, grad, factor, rate, step, base,
+                scratch,
+            )  # fmt: skip
+    return loss_sum, bounds.size - 1, step, DONE

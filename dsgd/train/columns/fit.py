@@ -1,0 +1,138 @@
+"""The driver's side of model-parallel training: columns to blocks, blocks to ranks, and their weights to one model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...data.column_blocks import ColumnBlock, column_blocks
+from ...data.dataset import Dataset
+from ...data.layout import Layout
+from ...errors import ConfigError
+from ...transport.keys import FitKeys
+from ..config import FitConfig, TrainedLinear
+from ..engine import Engine
+from ..modes import Columns, Hybrid
+from ..task import FitTask, RankResult
+from ..used_weights import narrow, widen
+from .grid import Place
+from .rank import GridTask
+
+_START_DEADLINE = 120.0
+
+
+def fit_grid(
+    dataset: Dataset,
+    config: FitConfig,
+    engine: Engine,
+    validation: Dataset | None,
+    initial: TrainedLinear | None,
+    classes,
+    seen: float,
+    on_report: Callable[[dict], None],
+) -> RankResult:
+    """Train with a grid of ranks; the parameters are those of :func:`dsgd.train.fit.fit`."""
+    rows, columns = shape_of(config)
+    spec = dataset.spec
+    for data in (dataset, validation):
+        if data is not None and not data.divisible:
+            raise ConfigError(
+                f"mode={config.mode!r} divides the columns, and the rows of {data!r} lie on their workers with all of theirs; "
+                "write them to Parquet files, or use mode='sync'"
+            )
+    if spec.interactions:
+        raise ConfigError(
+            f"mode={config.mode!r} does not divide interactions yet, and there is {spec.interactions[0].name!r}; leave them "
+            "out, or use mode='sync'"
+        )
+    blocks = column_blocks(spec, columns, dataset.values_per_row())
+    tasks = make_tasks(dataset, config, blocks, rows, validation, initial, classes, seen)
+    parts = engine.launch("dsgd.train.columns.rank:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
+    return assembled(spec.layout, blocks, [RankResult.from_bytes(part) for part in parts[:columns]])
+
+
+def shape_of(config: FitConfig) -> tuple[int, int]:
+    """Rows and columns of the grid.
+
+    Raises
+    ------
+    ConfigError
+        When that is not the number of workers.
+    """
+    mode = config.mode
+    if isinstance(mode, Columns):
+        return 1, config.n_workers
+    assert isinstance(mode, Hybrid)
+    if mode.rows * mode.columns != config.n_workers:
+        raise ConfigError(
+            f"a grid of rows={mode.rows} and columns={mode.columns} takes {mode.rows * mode.columns} workers, and n_workers is "
+            f"{config.n_workers}; make them agree"
+        )
+    return mode.rows, mode.columns
+
+
+def make_tasks(
+    dataset: Dataset,
+    config: FitConfig,
+    blocks: Sequence[ColumnBlock],
+    rows: int,
+    validation: Dataset | None,
+    initial: TrainedLinear | None,
+    classes,
+    seen: float,
+) -> list[GridTask]:
+    """One task a rank, row by row of the grid."""
+    spec, names = dataset.spec, None if classes is None else np.asarray(classes).tolist()
+    size = rows * len(blocks)
+    keys = FitKeys.generate() if size > 1 else None
+    shares = dataset.shares(rows)
+    held_out = None if validation is None else validation.with_spec(spec)
+    kept = None if held_out is None else held_out.shares(rows)
+    starts = [_start(initial, spec.layout, block) for block in blocks]
+    tasks: list[GridTask] = []
+    for row in range(rows):
+        own, splits = dataset.only(shares[row])
+        kept_rows, kept_splits = (None, []) if held_out is None or kept is None else held_out.only(kept[row])
+        for column, block in enumerate(blocks):
+            fit = FitTask(
+                own.of_columns(block), splits, None if kept_rows is None else kept_rows.of_columns(block), kept_splits, config,
+                names, starts[column], keys, seen,
+            )  # fmt: skip
+            tasks.append(GridTask(fit, Place(len(tasks), rows, len(blocks)), spec.layout))
+    return tasks
+
+
+def _start(initial: TrainedLinear | None, layout: Layout, block: ColumnBlock) -> dict[str, Any] | None:
+    if initial is None:
+        return None
+    start = {"coef": initial.coef, "intercept": initial.intercept, "state": initial.state}
+    return narrow(start, layout, block.positions())
+
+
+def assembled(layout: Layout, blocks: Sequence[ColumnBlock], parts: Sequence[RankResult]) -> RankResult:
+    """The blocks' results as one, of all weights."""
+    own = [widen(part.arrays, block.spec.layout) for part, block in zip(parts, blocks, strict=True)]
+    common = np.array(parts[0].arrays["common"])
+    outputs = len(own[0]["coef"])
+    arrays: dict[str, np.ndarray] = {"coef": np.zeros((outputs, layout.size), own[0]["coef"].dtype)}
+    # Each has taken from the intercept what its own columns' means take.
+    arrays["intercept"] = common + sum(part["intercept"] - common for part in own)
+    names = [name for name in ("state_first", "state_second") if name in own[0]]
+    for name in names:
+        arrays[name] = np.zeros((layout.size + 1) * len(common), own[0][name].dtype)
+        arrays[name][-len(common) :] = own[0][name][-len(common) :]
+    means = np.zeros(layout.dense)
+    for part, block, result in zip(own, blocks, parts, strict=True):
+        begin = 0
+        for start, stop in block.ranges:
+            end = begin + stop - start
+            arrays["coef"][:, start:stop] = part["coef"][:, begin:end]
+            for name in names:
+                arrays[name].reshape(-1, len(common))[start:stop] = part[name].reshape(-1, len(common))[begin:end]
+            if result.meta["means"] is not None and stop <= layout.dense:
+                means[start:stop] = result.meta["means"][begin:end]
+            begin = end
+    meta = dict(parts[0].meta)
+    if meta["means"] is not None or any(result.meta["means"] is not None for result in parts):
+        meta["means"] = means.tolist()
+    return RankResult(arrays, meta)
