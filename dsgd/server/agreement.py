@@ -29,10 +29,10 @@ def merged(own: np.ndarray, others: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    Changes that are alike count once; where one goes further, the mean of both; orthogonal ones add up:
+    Changes that are alike count once; where one goes further, that one; orthogonal ones add up:
 
     >>> merged(np.array([2.0, 0.0]), np.array([2.0, 0.0])).tolist(), merged(np.array([1.0]), np.array([3.0])).tolist()
-    ([0.0, 0.0], [-1.0])
+    ([0.0, 0.0], [0.0])
     >>> merged(np.array([2.0, 0.0]), np.array([0.0, 3.0])).tolist()
     [2.0, 0.0]
     """

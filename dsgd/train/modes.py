@@ -235,8 +235,8 @@ def resolve(mode: "str | Mode") -> Mode:
     """
     if isinstance(mode, Mode):
         return mode
-    if isinstance(mode, str) and mode in ("sync", "async", "columns"):
-        return _KINDS[mode]()
+    if isinstance(mode, str) and mode in _NAMES:
+        return _NAMES[mode]()
     if mode == "hybrid":
         raise ConfigError("mode='hybrid' needs to know the grid: Hybrid(rows=..., columns=...)")
     if mode == "federated":
@@ -249,12 +249,9 @@ def resolve(mode: "str | Mode") -> Mode:
     )
 
 
-_KINDS: dict[str, type[Sync] | type[Async] | type[Columns] | type[Hybrid]] = {
-    "sync": Sync,
-    "async": Async,
-    "columns": Columns,
-    "hybrid": Hybrid,
-}
+# Those that need no knobs.
+_NAMES: dict[str, type[Sync] | type[Async] | type[Columns]] = {"sync": Sync, "async": Async, "columns": Columns}
+_KINDS: dict[str, type[Sync] | type[Async] | type[Columns] | type[Hybrid]] = {**_NAMES, "hybrid": Hybrid}
 
 
 def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:
@@ -270,7 +267,7 @@ def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:
     >>> make_mode("async", {"staleness": 4}).staleness
     4
     """
-    if name not in _KINDS:
+    if name not in _KINDS or (name == "hybrid" and not {"rows", "columns"} <= set(knobs)):
         return resolve(name)
     for knob in knobs:
         owners = [other for other, kind in _KINDS.items() if knob in {field.name for field in fields(kind)}]

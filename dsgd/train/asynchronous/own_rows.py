@@ -44,7 +44,7 @@ def own_rows(task: CrewTask, batch_rows: int, *, rows: int, values: float, trave
     >>> from types import SimpleNamespace
     >>> task = SimpleNamespace(mode=SimpleNamespace(local_steps="auto"), workers=2)
     >>> own_rows(task, 1, rows=10**6, values=39.0, travelling=10**4), own_rows(task, 1, rows=1000, values=39.0, travelling=10**4)
-    (14543, 125)
+    (14519, 125)
     """
     steps = task.mode.local_steps
     if steps != "auto":

@@ -95,8 +95,8 @@ class ColumnRank(Rank):
         for rank, other in enumerate(self._along.allgather(repr(seen).encode())):
             if other != repr(seen).encode():
                 raise DataError(
-                    f"rank {rank} does not have the same rows as this one: they differ in number, order, label, weight or offset; "
-                    "the files have changed while they were read, or a filter does not choose the same rows every time"
+                    f"rank {rank} does not have the same rows as this one: they differ in number, order, label, weight or "
+                    "offset; the files have changed while they were read, or a filter does not choose the same rows every time"
                 )
 
     def _batch_rows(self, rule: str) -> int:
@@ -134,14 +134,11 @@ class ColumnRank(Rank):
 
 def fingerprint(store: Any) -> list[tuple]:
     """What ranks with other columns of the same rows must have alike: blocks, rows, and what belongs to no column."""
-    return [
-        (
-            *key,
-            block.rows,
-            *(zlib.crc32(np.ascontiguousarray(array)) for array in (block.label, block.weight, block.offset)),
-        )
-        for key, block in store.keyed_blocks()
-    ]
+    found = []
+    for key, block in store.keyed_blocks():
+        extra = (zlib.crc32(array.tobytes()) for array in (block.label, block.weight, block.offset))
+        found.append((*key, block.rows, *extra))
+    return found
 
 
 def _ignore(record: dict[str, Any]) -> None:
