@@ -30,8 +30,8 @@ def column_steps(
         Whether this rank adds intercept and offset.
     scores : ndarray of shape (at least the rows of the largest mini-batch,)
         As long on all ranks.
-    meeting : Meeting
-        The region that the ranks share.
+    meeting : Meeting or None
+        The region that the ranks share; without one the caller adds the scores of every mini-batch up.
 
     Returns
     -------
@@ -42,7 +42,8 @@ def column_steps(
     step : int
         Steps taken.
     missing : int
-        DONE, or what :func:`dsgd.kernels.shared.allreduce` says of a peer.
+        DONE, or what :func:`dsgd.kernels.shared.allreduce` says of a peer; something else than DONE where scores are to be
+        added up.
     """
     kind = params.dtype.type
     zero = kind(0)
@@ -62,6 +63,8 @@ def column_steps(
                     scratch,
                 )  # fmt: skip
             partial_scores(rows, frame, starts, a, z, run, params, lead, scores, scratch)
+            if meeting is None:
+                return loss_sum, s, step, DONE - 1
             missing = allreduce(
                 meeting.flags, meeting.slots, meeting.results, meeting.progress, scores, meeting.rank, meeting.spins
             )

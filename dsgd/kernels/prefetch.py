@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 # Rows between asking for a row's weights and using them: some hundred nanoseconds, about what memory takes to answer.
 AHEAD = 4
+# Values of sparse rows between asking for a weight and using it.
+FAR = 24
 
 
 def _prefetch(typing_context, array, index):

@@ -15,7 +15,7 @@ import numpy as np
 
 from .compiling import helper, spliced
 from .expand import expand_codes
-from .prefetch import AHEAD, prefetch, prefetch_at
+from .prefetch import AHEAD, FAR, prefetch, prefetch_at, prefetch_entry
 
 
 class Rows(NamedTuple):
@@ -216,9 +216,12 @@ def code_pull_back(codes, slopes, grad):
 @helper
 def sparse_scores(indptr, indices, values, start, stop, params, scores):
     """Add each row's sparse values times their weights to its score."""
+    end = indptr[stop] - FAR
     for i in range(stop - start):
         s = scores[i]
         for e in range(indptr[start + i], indptr[start + i + 1]):
+            if e < end:
+                prefetch_entry(params, np.intp(indices[e + FAR]))
             s += params[indices[e]] * values[e]
         scores[i] = s
 
@@ -226,7 +229,10 @@ def sparse_scores(indptr, indices, values, start, stop, params, scores):
 @helper
 def sparse_pull_back(indptr, indices, values, start, stop, slopes, grad):
     """Add each row's slope times its sparse values to their gradient."""
+    end = indptr[stop] - FAR
     for i in range(stop - start):
         c = slopes[i]
         for e in range(indptr[start + i], indptr[start + i + 1]):
+            if e < end:
+                prefetch(grad, np.intp(indices[e + FAR]))
             grad[indices[e]] += c * values[e]

@@ -15,6 +15,7 @@ import numpy as np
 
 from .compiling import compiled, helper
 from .coordinates import settle_coordinate, step_coordinate
+from .prefetch import FAR, prefetch
 from .protocols import loss_gradient, loss_value, schedule_rate
 from .rows import codes_of, fetch_run, fold, pull_back_run, scores_of_run, unfold
 
@@ -140,6 +141,14 @@ def settle_touched(
                 last[j] = step - base
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
+                if e + FAR < indptr[stop]:
+                    ahead = np.intp(indices[e + FAR])
+                    prefetch(last, ahead)
+                    prefetch(params, ahead)
+                    if first is not None:
+                        prefetch(first, ahead)
+                    if second is not None:
+                        prefetch(second, ahead)
                 j = indices[e]
                 settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, l1, l2)
                 last[j] = step - base
@@ -167,6 +176,14 @@ def update_touched(
                         last[j] = step - base
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
+                if e + FAR < indptr[stop]:
+                    ahead = np.intp(indices[e + FAR])
+                    prefetch(grad, ahead)
+                    prefetch(params, ahead)
+                    if first is not None:
+                        prefetch(first, ahead)
+                    if second is not None:
+                        prefetch(second, ahead)
                 j = indices[e]
                 if grad[j] != 0:
                     step_coordinate(rule, params, first, second, j, grad[j] * factor, rate, step, l1, l2)

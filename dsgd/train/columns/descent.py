@@ -72,8 +72,8 @@ class ColumnStepwise(Stepwise):
     def _steps_of_blocks(self, epoch: int | None) -> float:
         self.make_clock(self.own_rows + 64)
         training = self.share.training(epoch)
-        if isinstance(self._along, SharedMemory) and self.problem.outputs == 1 and self.averaged is None:
-            return sum(self._compiled(self._along, arrays, starts) for arrays, starts in training)
+        if self.problem.outputs == 1 and self.averaged is None:
+            return sum(self._block_steps(arrays, starts) for arrays, starts in training)
         count = max(1, self.own_rows // max(1, self.recipe.batch_rows))
         return GlobalSteps(self).take(self._batches(training), count)
 
@@ -82,23 +82,31 @@ class ColumnStepwise(Stepwise):
             for begin, end in pairwise(bounds(len(starts), self._runs_per_batch).tolist()):
                 yield [(arrays, starts, begin, end)]
 
-    def _compiled(self, along: SharedMemory, arrays: Rows, starts: np.ndarray) -> float:
-        """The steps of a block, in compiled code that meets the other ranks itself."""
-        p, r, work = self.problem, self.recipe, self.work
+    def _block_steps(self, arrays: Rows, starts: np.ndarray) -> float:
+        """The steps of a block, for one output; ranks that share memory meet in compiled code."""
         edges = bounds(len(starts), self._runs_per_batch)
         scores = self._room(arrays, starts, edges)
-        meeting, total, batch, summed = along.meeting(scores), 0.0, 0, False
+        along, total, batch, summed = self._along, 0.0, 0, False
+        meeting = along.meeting(scores) if isinstance(along, SharedMemory) else None
         while True:
-            loss, batch, self.step, missing = column_steps(
-                p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run,
-                self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
-                p.dtype.type(p.weight_scale), along.rank == 0, work.gradient, scores, meeting, work.scratch,
-            )  # fmt: skip
-            total += loss
+            part, batch, missing = self._compiled(arrays, starts, edges, batch, summed, scores, meeting)
+            total += part
             if missing == DONE:
                 return total
-            along.resume(scores, missing)
+            if isinstance(along, SharedMemory):
+                along.resume(scores, missing)
+            else:
+                along.allreduce(scores)
             summed = True
+
+    def _compiled(self, arrays, starts, edges, batch: int, summed: bool, scores, meeting) -> tuple[float, int, int]:
+        p, r, work = self.problem, self.recipe, self.work
+        loss, batch, self.step, missing = column_steps(
+            p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run, self.params,
+            self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse, p.dtype.type(p.weight_scale),
+            self._along.rank == 0, work.gradient, scores, meeting, work.scratch,
+        )  # fmt: skip
+        return loss, batch, missing
 
     def _room(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """For the scores of the largest mini-batch: the same length on all ranks."""
