@@ -113,6 +113,8 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
         With ``mode="async"``: between two snapshots of a shard.
     restarts : int, default=32
         With ``mode="async"``: deaths of ranks and shards after which the next one ends the fit.
+    gridRows, gridColumns : int, optional
+        Of ``mode="hybrid"``.
     numWorkers : int, default=0
         Ranks; 0 is all slots of the session.
     threadsPerWorker : int, default=1

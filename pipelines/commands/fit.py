@@ -51,7 +51,7 @@ engine_options = stacked(
     click.option("--cache-bytes", type=ByteSize(), help="Disk that a worker may use for encoded rows, like 20GB."),
 )
 mode_options = stacked(
-    click.option("--mode", type=click.Choice(["sync", "async"]), help="How the work is spread."),
+    click.option("--mode", type=click.Choice(["sync", "async", "columns", "hybrid"]), help="How the work is spread."),
     click.option("--topology", type=click.Choice(["ring", "tree", "engine"]), help="Who adds the gradients up."),
     click.option("--local-steps", type=IntegerOr("epoch", "auto"), help="Steps between two averagings, or exchanges."),
     click.option("--compression", type=click.Choice(["none", "fp16", "int8", "topk"]), help="How gradients travel."),
@@ -59,6 +59,10 @@ mode_options = stacked(
     click.option(
         "--staleness", type=click.IntRange(0), help="Pushes that a rank may be ahead; without bound if not given."
     ),
+    click.option(
+        "--grid-rows", "rows", type=click.IntRange(1), help="Groups of ranks among which the rows are divided."
+    ),
+    click.option("--grid-columns", "columns", type=click.IntRange(1), help="Ranks of a group that divide the columns."),
     click.option("--shards", type=click.IntRange(1), help="Parameter shards, among which the weights are divided."),
     click.option(
         "--correction", type=click.Choice(["none", "rate", "delay"]), help="What is done about stale gradients."
@@ -94,7 +98,17 @@ model_options = stacked(
 )
 
 DATA = ("label", "weight", "offset", "numeric", "categorical", "vectors", "interactions", "hash_bits", "missing")
-MODE = ("topology", "local_steps", "compression", "backup_workers", "staleness", "shards", "correction")
+MODE = (
+    "topology",
+    "local_steps",
+    "compression",
+    "backup_workers",
+    "staleness",
+    "shards",
+    "correction",
+    "rows",
+    "columns",
+)
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
 LIMITS = ("port_range", "interface", "deadline", "memory_limit", "cache_bytes")
 OTHER = ("early_stopping", "random_state", "standardize", *LIMITS)
@@ -155,6 +169,7 @@ def _save(model: Any, out: str, force: bool, facts: dict[str, Any]) -> None:
 def _words(engine: str) -> dict[str, str]:
     """From the names of parameters to the options that they are here."""
     options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER, "mode")}
+    options |= {"rows": "--grid-rows", "columns": "--grid-columns"}
     options |= {"n_workers": "--workers", "max_iter": "--epochs", "random_state": "--seed", "seed": "--seed"}
     if engine == "spark":
         from spark_ext.params.names import SPARK_NAMES

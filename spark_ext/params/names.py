@@ -46,6 +46,8 @@ MODE_NAMES = {
     "compensation": "compensation",
     "snapshotSeconds": "snapshot_seconds",
     "restarts": "restarts",
+    "gridRows": "rows",
+    "gridColumns": "columns",
 }
 # Spark ML's spellings of losses that the core spells otherwise.
 CORE_LOSSES = {"squaredError": "squared_error"}

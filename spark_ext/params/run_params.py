@@ -22,7 +22,8 @@ class RunParams(ColumnParams, HasAggregationDepth):
 
     mode = make_param(
         "mode",
-        "How the work is spread over ranks: 'sync', steps that all take together, or 'async', parameter shards.",
+        "How the work is spread over ranks: 'sync', steps that all take together; 'async', parameter shards; 'columns', blocks of"
+        " columns; or 'hybrid', a grid. Blocks of columns are for fitParquet.",
         text,
     )
     topology = make_param(
@@ -68,6 +69,14 @@ class RunParams(ColumnParams, HasAggregationDepth):
     restarts = make_param(
         "restarts",
         "With mode='async', deaths of ranks and shards after which the next one ends the fit, >= 0.",
+        TypeConverters.toInt,
+    )
+    gridRows = make_param(
+        "gridRows", "With mode='hybrid', groups of ranks among which the rows are divided, >= 1.", TypeConverters.toInt
+    )
+    gridColumns = make_param(
+        "gridColumns",
+        "With mode='hybrid', ranks of a group, among which the columns are divided, >= 1.",
         TypeConverters.toInt,
     )
     numWorkers = make_param("numWorkers", "Ranks, each a task; 0 is all slots of the session.", TypeConverters.toInt)

@@ -179,7 +179,7 @@ def test_every_parameter_reaches_the_core():
     [
         ({"loss": "nope"}, "loss must be one of"),
         ({"loss": "poisson"}, "is not for classification"),
-        ({"mode": "columns"}, "not available in this version"),
+        ({"mode": "federated"}, "not available in this version"),
         ({"random_state": -1}, "random_state"),
         ({"random_state": "x"}, "random_state"),
         ({"dtype": "float16"}, "dtype"),

@@ -49,7 +49,8 @@ def commands(page):
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("spark")
 @pytest.mark.parametrize(
-    "page", ["README.md", "local.md", "scikit-learn.md", "search.md", "asynchronous.md", "dask.md", "spark.md"]
+    "page",
+    ["README.md", "local.md", "scikit-learn.md", "search.md", "asynchronous.md", "columns.md", "dask.md", "spark.md"],
 )
 def test_programs(page, folder, tmp_path):
     if page in ("README.md", "spark.md") and java_problem():
