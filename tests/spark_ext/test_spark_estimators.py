@@ -132,7 +132,7 @@ def test_what_a_data_frame_cannot_do(people):
         spark_ext.SGDClassifier(nope=1)
     with pytest.raises(ConfigError, match="not available in this version"):
         spark_ext.SGDClassifier(mode="federated").fit(people)
-    with pytest.raises(ConfigError, match="divides the columns, and the rows of .* lie on their workers"):
+    with pytest.raises(ConfigError, match=r"divides the columns, and the rows of .* lie on their workers"):
         spark_ext.SGDClassifier(mode="columns").fit(people)
 
 
