@@ -115,7 +115,7 @@ class Worker:
 
     def _do(self, item: Item) -> bytes:
         work: dict[str, Callable[[Item], bytes]] = {
-            PREPARE: lambda item: self._lots.get(item.lot).found(),
+            PREPARE: lambda item: self._lots.prepare(item.lot),
             MEASURE: lambda item: self._lots.measure(item.lot),
             TRAIN: self._train,
             VALIDATE: self._validate,
