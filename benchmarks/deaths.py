@@ -13,13 +13,13 @@ from .isolate import BenchmarkError, call
 from .results import DIRECTORY, conditions
 
 RESULT = DIRECTORY / "deaths.json"
-ROWS, KILLS, SEEDS = 1_000_000, 20, 3
+ROWS, KILLS, SEEDS = 1_000_000, 20, 2
 # Seconds between two kills, least and most; of a fit at most.
-GAP, LIMIT = (0.5, 3.0), 600.0
+GAP, LIMIT = (0.2, 1.5), 400.0
 # How far the hold-out loss may end from the undisturbed one, relatively.
 MARGIN = 0.01
 # Epochs by the steps that workers take between two exchanges: enough that a fit outlasts its kills.
-EPOCHS: dict[int | str, int] = {1: 8, "auto": 20}
+EPOCHS: dict[int | str, int] = {1: 8, "auto": 40}
 
 
 def one(victims: str, kills: int, seed: int, rows: int, steps: int | str, epochs: int) -> dict:
