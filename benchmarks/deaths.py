@@ -65,6 +65,40 @@ def line(run: dict) -> str:
     return found + why + ("" if run["good"] else f": NOT within {100 * MARGIN:g} %")
 
 
+def section(result: dict) -> list[str]:
+    """The page's section, in Markdown: a row for each fit in which somebody was killed."""
+    machine, runs = result["machine"], result["runs"]
+    losses = {(run["local_steps"], run["seed"]): run for run in runs if run["victims"] == "nobody"}
+    lines = [
+        "## Deaths",
+        "",
+        f"Click, {result['rows']:,} rows, AdaGrad, two workers and two shards in processes of this machine, snapshots twice a",
+        "second. Workers, or shards (the first of which leads), are killed (`kill -9`) one after the other,",
+        f"{GAP[0]} to {GAP[1]} s apart, or as soon as the next one has been started again. The hold-out loss at the end is to be",
+        f"within {100 * MARGIN:g} % of that of the same fit undisturbed. Made by `python -m benchmarks.deaths`.",
+        "",
+        "| killed | local_steps | seed | deaths | restarts | loss | undisturbed loss | difference | seconds | undisturbed |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        beside = losses[run["local_steps"], run["seed"]]
+        if run["victims"] == "nobody":
+            continue
+        name = f"| {run['victims']} | {run['local_steps']} | {run['seed']} |"
+        if run["problem"] or beside["problem"]:
+            lines.append(f"{name} | | has not ended | | | | |")
+            continue
+        lines.append(
+            f"{name} {len(run['kills'])} | {run['restarts']} | {run['validation']:.5f} | {beside['validation']:.5f} | "
+            f"{100 * run['excess']:+.2f} % | {run['seconds']:.0f} | {beside['seconds']:.0f} |"
+        )
+    return [
+        *lines,
+        "",
+        f"{result['taken']}, {machine['cores']} cores, Python {machine['python']}, load average {machine['load']} at its end.",
+    ]
+
+
 def measure(rows: int, kills: int, seeds: int, epochs: dict[int | str, int]) -> dict:
     """Run everything: under "runs" the undisturbed fits and those with deaths, each compared with that of its seed."""
     runs = []

@@ -181,6 +181,9 @@ def test_deaths_are_judged_beside_the_undisturbed_fit(tmp_path, monkeypatch, cap
     assert "workers, local_steps=auto, seed 0: HAS NOT ENDED: took longer" in printed
     found = json.loads((tmp_path / "deaths.json").read_text())["runs"]
     assert [run.get("good") for run in found[:3]] == [None, True, False]
+    rows = deaths.section(json.loads((tmp_path / "deaths.json").read_text()))
+    assert "| workers | 1 | 0 | 1 | 1 | 0.50400 | 0.50000 | +0.80 % | 9 | 9 |" in rows
+    assert "| workers | auto | 0 | | | has not ended | | | | |" in rows
     monkeypatch.setattr(deaths, "EPOCHS", {1: 8})
     fits["shards"]["validation"] = 0.5
     assert deaths.main(["--kills", "1"]) == 0

@@ -74,6 +74,7 @@ def test_it_begins_anew_where_nobody_holds_a_snapshot(dataset, undisturbed, monk
 
 
 def test_too_many_deaths_end_it(dataset, monkeypatch):
-    monkeypatch.setenv("DSGD_TEST_DEATHS", "2:3:99")
+    # Both workers at every first push: otherwise one could end the fit alone while the other is being started again.
+    monkeypatch.setenv("DSGD_TEST_DEATHS", "2:1:99 3:1:99")
     with pytest.raises(WorkerLost, match="signal 9"):
         train(dataset, Async(shards=SHARDS, restarts=2))
