@@ -28,10 +28,11 @@ WORKERS, SHARDS = 2, 2
 _LOOK, _AGAIN = 0.05, 60.0
 _ROWS_OF_A_STEP, _SNAPSHOT_SECONDS = 256, 0.5
 
-Victims = Literal["workers", "shards", "nobody"]
+Victims = Literal["workers", "shards", "everybody", "nobody"]
 RANKS: dict[str, list[int]] = {
     "workers": list(range(SHARDS, SHARDS + WORKERS)),
     "shards": list(range(SHARDS)),  # the first of which leads
+    "everybody": list(range(SHARDS + WORKERS)),
     "nobody": [],
 }
 
