@@ -171,6 +171,28 @@ CASES = (
         data="vectors of 100 and of 1,000,000 float32",
     ),
     Case(
+        "round_trips", "benchmarks.crew_runs:round_trips", 2, 400, 9,
+        (
+            Line("trips_ahead", "push and pull of 1 KB, two processes to one shard, one pull ahead", "rate", "short, ahead",
+                 8000, unit="/s"),
+            Line("trips_waiting", "yardstick: the same without", "rate", "short", None, unit="/s"),
+            Line("trips_long", "push and pull of 4 MB, both ways counted, TCP", "rate", "long", 1e9, work=8e6, unit="B/s"),
+            Line("trips_encrypted", "the same, encrypted (CURVE)", "rate", "long, encrypted", 0.5e9, work=8e6, unit="B/s"),
+            Line("trips_near", "yardstick: the same in a directory of the machine", "rate", "long, directory", None, work=8e6,
+                 unit="B/s"),
+        ),
+        data="vectors of 256 and of 1,000,000 float32",
+    ),
+    Case(
+        "stragglers", "benchmarks.crew_runs:stragglers", 2, 900, 7,
+        (
+            Line("async", "click, time to the ring's hold-out loss, asynchronous / ring, none slowed", "overhead", "async",
+                 1.3, "ring", loss_margin=0.001),
+            Line("async_slow", "the same with one worker slowed 4x: ring / asynchronous", "speedup", "async_slow", 2.0,
+                 "ring_slow", loss_margin=0.001),
+        ),
+    ),
+    Case(
         "cost_per_row", "benchmarks.runs:cost_per_row", 1, 2400, 3,
         (Line("cost_per_row", f"click, seconds a row of an online epoch, {GROWTH}M rows / 1M", "overhead", "many_rows", 1.15,
               "few_rows"),),

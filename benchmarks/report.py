@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from . import deaths
 from .cases import CASES, Case
 from .results import DIRECTORY, load_all
 
@@ -22,6 +23,10 @@ Data: *dense*, 1M x 100 standard normal float32, labels from a logistic model wi
 numbers (as log1p) and 26 columns of strings with Zipf(1.3) frequencies, labels from an additive logistic model, as 8 Parquet
 files. The last tenth of the rows is held out. Peers: `benchmarks/peers`; samples and versions: `benchmarks/results`.
 
+Two things that are no ratios have programs of their own: `python -m benchmarks.staleness` makes the table and the picture of
+[what staleness costs](guides/asynchronous.md#what-staleness-costs-and-what-helps) (with `--draw` from what was recorded, without
+running anything), and `python -m benchmarks.deaths` kills members of asynchronous fits (the table at the end of this page).
+
 | benchmark | what | ours | peer | figure (least, greatest) | target | reached | note |
 |---|---|---|---|---|---|---|---|
 """
@@ -31,8 +36,14 @@ def write() -> Path:
     """Write the page: a row for every line that is declared, with what ``benchmarks/results`` has of it."""
     results, notes = load_all(), _notes()
     rows = [row for case in CASES for row in table_rows(case, results.get(case.name), notes)]
-    PAGE.write_text(INTRODUCTION + "\n".join(rows) + "\n\n" + _conditions(results) + "\n")
+    PAGE.write_text(INTRODUCTION + "\n".join(rows) + "\n\n" + _conditions(results) + "\n" + _deaths())
     return PAGE
+
+
+def _deaths() -> str:
+    """The section on deaths, where they have been measured."""
+    path = DIRECTORY / deaths.RESULT.name
+    return "\n" + "\n".join(deaths.section(json.loads(path.read_text()))) + "\n" if path.exists() else ""
 
 
 def _notes() -> dict[str, str]:

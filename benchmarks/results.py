@@ -29,21 +29,18 @@ def failure(case: Case, rows: int, problem: str) -> dict:
 
 
 def _about(case: Case, rows: int) -> dict:
+    return {"name": case.name, "data": case.data.format(rows=rows), "cores": case.cores, **conditions()}
+
+
+def conditions() -> dict:
+    """When and where something is measured, and with which versions."""
     machine = {
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
-    taken = time.strftime("%Y-%m-%d", time.gmtime())
-    return {
-        "name": case.name,
-        "data": case.data.format(rows=rows),
-        "cores": case.cores,
-        "taken": taken,
-        "machine": machine,
-        "versions": _versions(),
-    }
+    return {"taken": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine, "versions": _versions()}
 
 
 def _versions() -> dict[str, str]:

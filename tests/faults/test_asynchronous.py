@@ -63,7 +63,18 @@ def test_it_goes_on(dataset, undisturbed, monkeypatch, caplog, deaths, mode):
     assert model.history[-1]["objective"] == pytest.approx(undisturbed, rel=0.01)
 
 
+@pytest.mark.parametrize("deaths", ["0:120:1", "0:120:1 1:80:1 2:30:1"])
+def test_it_begins_anew_where_nobody_holds_a_snapshot(dataset, undisturbed, monkeypatch, deaths):
+    """Workers wait for the shards in the middle of a lot, and the lead cannot ask them what the shards were."""
+    monkeypatch.setenv("DSGD_TEST_DEATHS", deaths)
+    monkeypatch.setenv("DSGD_TEST_SNAPSHOTS", "none")
+    model = train(dataset, Async(shards=SHARDS, local_steps=1))
+    assert model.epochs == 8
+    assert model.history[-1]["objective"] == pytest.approx(undisturbed, rel=0.01)
+
+
 def test_too_many_deaths_end_it(dataset, monkeypatch):
-    monkeypatch.setenv("DSGD_TEST_DEATHS", "2:3:99")
+    # Both workers at every first push: otherwise one could end the fit alone while the other is being started again.
+    monkeypatch.setenv("DSGD_TEST_DEATHS", "2:1:99 3:1:99")
     with pytest.raises(WorkerLost, match="signal 9"):
         train(dataset, Async(shards=SHARDS, restarts=2))

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ...data.arrays import pack, unpack
 from ...errors import WorkerLost
 from ...server import wire
 from ...server.client import Client
@@ -22,7 +21,7 @@ from ..engine import RankContext
 from ..progress import Progress
 from ..stores import pack_result
 from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item, Ledger
-from .start import Agreed, Setup, agree, as_array, make_shard, merge_measured, merge_prepared, set_up
+from .start import Agreed, Setup, agree, make_shard, merge_measured, merge_prepared, pack_start, set_up, unpack_start
 from .states import Collected, States
 from .task import CrewTask
 
@@ -32,19 +31,6 @@ LEAD = 0xFFFFFFFF
 _PARTING, _VISIT = 2.0, 0.5
 # Part of an epoch's steps that are taken between two epochs that are judged.
 _PART = 0.5
-
-
-def pack_start(prepared: bytes, measures: bytes) -> bytes:
-    """What a shard is told at its beginning."""
-    arrays = {"prepared": as_array(prepared), "measures": as_array(measures)}
-    return pack(arrays, {"prepared": len(prepared), "measures": len(measures)})
-
-
-def unpack_start(start: bytes) -> tuple[bytes, bytes]:
-    """The inverse."""
-    arrays, meta = unpack(start, "the start of a shard")
-    prepared, measures = (arrays[name].tobytes()[: meta[name]] for name in ("prepared", "measures"))
-    return prepared, measures
 
 
 class Lead:
@@ -103,7 +89,10 @@ class Lead:
             return [self._lease(message)]
         if message.kind == wire.DONE:
             return [self._note(message)]
-        return self.host.handle(message)
+        answers = self.host.handle(message)
+        if not self.host.recovering:
+            self._retake()
+        return answers
 
     def tick(self) -> list[Message] | None:
         """What is to be sent because time has passed; None when all is said."""
@@ -197,7 +186,6 @@ class Lead:
                 greeting = self._greeting(shard)
                 assert greeting is not None
                 self._client.tell(shard, greeting)
-            ledger.open(TRAIN, 0)
         elif ledger.complete(TRAIN, self._epoch):
             self._end_training(ledger.close(TRAIN, self._epoch))
         elif ledger.complete(VALIDATE, self._epoch):
@@ -270,10 +258,17 @@ class Lead:
     # ---- beginning, and beginning again
 
     def _make(self, start: bytes) -> Any:
-        """The first shard, and what the lead itself needs to know."""
+        """The first shard, and what the lead itself needs to know.
+
+        A lead that has died, and of which nobody holds a snapshot, may hear from a worker what the shards are before it has found
+        that out again.
+        """
         self._news = list(unpack_start(start))
         self._agreed = agree(self._task, self._news[0])
         self._setup = set_up(self._task, self._agreed, self._news[1])
+        for kind in (PREPARE, MEASURE):
+            self._ledger.drop(kind)
+        self._ledger.open(TRAIN, 0)
         self._ledger.cheap = self._setup.measured.left
         self.progress = Progress(
             self._task.config, self._setup.measured.rows, lambda params: self._held_out, self._context.report,

@@ -149,6 +149,10 @@ class Ledger:
         reports = self._rounds.pop((kind, epoch)).reports
         return [reports[lot] for lot in sorted(reports)]
 
+    def drop(self, kind: str) -> None:
+        """Forget the first round of a kind, if there is one: nobody wants it any more."""
+        self._rounds.pop((kind, 0), None)
+
     def given_out(self, kind: str, epoch: int) -> bool:
         """Whether everything of a round has been given to somebody."""
         work = self._rounds.get((kind, epoch))

@@ -42,12 +42,14 @@ class OpenLot:
         Its rows as training sees them, once the plan is known.
     left : bool
         Whether there is a copy of it for others.
+    taken : bool
+        Whether it is another worker's copy, which does not tell what was found while it was encoded.
     """
 
-    def __init__(self, number: int, stores: tuple[Any, Any], numbering: Numbering | None):
+    def __init__(self, number: int, stores: tuple[Any, Any], numbering: Numbering | None, taken: bool = False):
         self.number, self.stores, self._numbering = number, stores, numbering
         self.share: Share | None = None
-        self.left = False
+        self.left = self.taken = taken
         self._rows: int | None = None
 
     def found(self) -> bytes:
@@ -129,13 +131,33 @@ class Lots:
     def get(self, number: int) -> OpenLot:
         """A lot, which is encoded now unless it is at hand, or has been left by another worker."""
         if number not in self._open:
-            agreed, work, seed = self._agreed, self.work, self._task.config.seed
-            stores = None if agreed is None else self._left(number)
-            lot = self._encode(number) if stores is None else OpenLot(number, stores, None)
-            if agreed is not None and work is not None:
-                (lot.finish if stores is None else lot.train_on)(agreed, work, seed)
-            self._open[number] = lot
+            stores = None if self._agreed is None else self._left(number)
+            self._open[number] = self._encoded(number) if stores is None else self._taken(number, stores)
         return self._open[number]
+
+    def prepare(self, number: int) -> bytes:
+        """What the lead wants to know of a lot before there is a plan.
+
+        A lead that died before it had handed over a snapshot asks for this again, when there are copies already.
+        """
+        if number not in self._open or self._open[number].taken:
+            self._open[number] = self._encoded(number)
+        return self._open[number].found()
+
+    def _encoded(self, number: int) -> OpenLot:
+        """A lot that is encoded now, and made ready if there is a plan."""
+        lot = self._encode(number)
+        if self._agreed is not None and self.work is not None:
+            lot.finish(self._agreed, self.work, self._task.config.seed)
+        return lot
+
+    def _taken(self, number: int, stores: tuple[Any, Any]) -> OpenLot:
+        """A lot of which another worker has left a copy, made ready by the same plan."""
+        assert self._agreed is not None
+        assert self.work is not None
+        lot = OpenLot(number, stores, None, taken=True)
+        lot.train_on(self._agreed, self.work, self._task.config.seed)
+        return lot
 
     def _copy_of(self, number: int) -> str:
         """Where a copy of a lot is left; each part of it is a directory with more to its name."""

@@ -12,8 +12,8 @@ from ...server.wire import Message
 from ...transport import Security
 from .. import place
 from ..engine import RankContext
-from .lead import LEAD, Lead, unpack_start
-from .start import agree, make_shard, set_up
+from .lead import LEAD, Lead
+from .start import agree, make_shard, set_up, unpack_start
 from .task import CrewTask
 from .worker import run_worker
 

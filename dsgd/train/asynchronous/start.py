@@ -64,6 +64,19 @@ def merge_prepared(task: CrewTask, found: Sequence[bytes]) -> bytes:
     return pack({"statistics": as_array(data), "codes": codes}, {"bytes": len(data)})
 
 
+def pack_start(prepared: bytes, measures: bytes) -> bytes:
+    """What a shard is told at its beginning."""
+    arrays = {"prepared": as_array(prepared), "measures": as_array(measures)}
+    return pack(arrays, {"prepared": len(prepared), "measures": len(measures)})
+
+
+def unpack_start(start: bytes) -> tuple[bytes, bytes]:
+    """The inverse."""
+    arrays, meta = unpack(start, "the start of a shard")
+    prepared, measures = (arrays[name].tobytes()[: meta[name]] for name in ("prepared", "measures"))
+    return prepared, measures
+
+
 @dataclass(frozen=True)
 class Agreed:
     """The plan, as every member makes it.

@@ -21,7 +21,7 @@ from ..engine import RankContext
 from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item
 from .lots import Lots
 from .own_steps import OwnSteps
-from .start import Agreed, agree, set_up
+from .start import Agreed, agree, pack_start, set_up
 from .steps import Steps
 from .task import CrewTask
 
@@ -60,6 +60,7 @@ class Worker:
 
     def __init__(self, task: CrewTask, client: Client, lots: Lots):
         self._task, self._client, self._lots = task, client, lots
+        self._prepared: bytes | None = None
         self._agreed: Agreed | None = None
         self._steps: Steps | OwnSteps | None = None
         self._taking_part = False
@@ -91,12 +92,19 @@ class Worker:
         """Take up what the lead has found out since: the plan, then the recipe."""
         news = [array.tobytes() for array in lease.arrays[1:]]
         if self._stage == 0 and news:
-            self._agreed = agree(self._task, news.pop(0))
+            self._prepared = news.pop(0)
+            self._agreed = agree(self._task, self._prepared)
             self._lots.agree(self._agreed)
             self._stage = 1
         if self._stage == 1 and news:
             assert self._agreed is not None
-            setup = set_up(self._task, self._agreed, news.pop(0))
+            setup = set_up(self._task, self._agreed, measures := news.pop(0))
+            assert self._prepared is not None
+            start = np.frombuffer(pack_start(self._prepared, measures), np.uint8)
+            # A shard that nobody holds a snapshot of can be told what it is by who waits for it: the lead may have died, too,
+            # and not know it, or itself be that shard.
+            greeting = Message(wire.START, self._client.worker, self._client.attempt, arrays=[start])
+            self._client.on_new = lambda shard: greeting
             work, config, staleness = self._lots.work, self._task.config, self._task.mode.staleness
             assert work is not None
             exchange = Exchange(self._client, setup.ranges, state=setup.own_steps)
@@ -115,7 +123,7 @@ class Worker:
 
     def _do(self, item: Item) -> bytes:
         work: dict[str, Callable[[Item], bytes]] = {
-            PREPARE: lambda item: self._lots.get(item.lot).found(),
+            PREPARE: lambda item: self._lots.prepare(item.lot),
             MEASURE: lambda item: self._lots.measure(item.lot),
             TRAIN: self._train,
             VALIDATE: self._validate,
