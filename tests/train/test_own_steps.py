@@ -41,6 +41,20 @@ def test_one_worker_takes_the_steps_of_one_rank(rule, kind, batch_size, shards):
         assert np.linalg.norm(model.coef - alone.coef) < 0.1 * np.linalg.norm(alone.coef)
 
 
+@pytest.mark.parametrize("mode", [Async(staleness=0), Async(local_steps=1), Async(local_steps=7)], ids=str)
+@pytest.mark.parametrize("kind", ["dense", "sparse", "multi"])
+def test_a_step_of_one_row_is_a_step_of_one_row(kind, mode):
+    config = {"optimizer": "adagrad", "batch_size": 1, "shuffle": False, "eta0": 0.02, "dtype": "float64"}
+    config |= {"alpha": 0.0, "max_iter": 2}
+    alone, model = (spread(kind, 1, how, **config) for how in (Sync(), mode))
+    # Gradients are pulled for one push ahead, so that with one worker they are a step old.
+    ahead = mode.staleness != 0 and mode.local_steps == 1
+    np.testing.assert_allclose(model.coef, alone.coef, rtol=0.1 if ahead else 1e-9, atol=0.03 if ahead else 1e-12)
+    assert model.state["step"] == alone.state["step"]
+    pushes = sum(sum(record["staleness_counts"]) for record in model.history)
+    assert pushes >= alone.state["step"] // (7 if mode.local_steps == 7 else 1)
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("penalty", ["l1", "l2", "elasticnet"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
