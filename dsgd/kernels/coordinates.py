@@ -64,24 +64,6 @@ def settle_all(rule, schedule, penalty, outputs, params, first, second, last, cl
 
 
 @compiled
-def settle_evenly(rule, penalty, outputs, params, first, second, time, step):
-    """Let the penalty of every weight flow for the same ``time``: what :func:`settle_all` does where none was settled before.
-
-    Without a question about any of them, so that the loop vectorises; the last ``outputs`` coordinates have no penalty.
-    """
-    zero = params.dtype.type(0)
-    if second is not None:
-        for j in range(params.size - outputs):
-            params[j] = rule_settle(rule, params[j], first[j], second[j], time, step, penalty.l1, penalty.l2)
-    elif first is not None:
-        for j in range(params.size - outputs):
-            params[j] = rule_settle(rule, params[j], first[j], zero, time, step, penalty.l1, penalty.l2)
-    else:
-        for j in range(params.size - outputs):
-            params[j] = rule_settle(rule, params[j], zero, zero, time, step, penalty.l1, penalty.l2)
-
-
-@compiled
 def update_dense(rule, schedule, penalty, outputs, params, first, second, gradient, factor, step):
     """Step every coordinate with ``factor * gradient``, which is cleared; the last ``outputs`` are intercepts."""
     kind = params.dtype.type

@@ -49,6 +49,18 @@ def settle_stretch(rule, schedule, penalty, params, first, second, last, clock, 
         settle_shared(rule, penalty, params, first, second, last, clock, j, rate, step, base, part, 0)
 
 
+@compiled
+def settle_features(rule, schedule, penalty, outputs, params, first, second, last, clock, features, step, base):
+    """Bring the penalty of ``features`` up to ``step``; one at or beyond ``d`` is the intercept, which has none."""
+    rate = params.dtype.type(schedule_rate(schedule, step))
+    weights = params.size - outputs
+    for i in range(features.size):
+        for c in range(outputs):
+            j = features[i] * outputs + c
+            if j < weights:
+                settle_shared(rule, penalty, params, first, second, last, clock, j, rate, step, base, 1, 0)
+
+
 @inlined
 def settle_used(rule, penalty, params, first, second, last, clock, j, rate, step, base, hot, part):
     """Settle a weight that a row is about to use, and count the penalty of the row's own step.

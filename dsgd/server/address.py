@@ -52,6 +52,11 @@ def address_on(read: Callable[[str], bytes | None], shard: int, machine: str) ->
 
 
 def near_address(directory: str, name: str) -> str | None:
-    """An address in a directory; None where its path would be too long for a socket."""
+    """An address in a directory; None where its path would be too long for a socket, or others than this user may enter.
+
+    Nothing is encrypted there, and the token of the fit is shown to whoever listens.
+    """
     path = os.path.join(os.path.abspath(directory), name)
-    return f"ipc://{path}" if len(os.fsencode(path)) <= _LONGEST_PATH else None
+    about = os.stat(directory)
+    private = about.st_uid == os.getuid() and not about.st_mode & 0o077 if hasattr(os, "getuid") else False
+    return f"ipc://{path}" if private and len(os.fsencode(path)) <= _LONGEST_PATH else None

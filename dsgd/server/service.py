@@ -66,14 +66,14 @@ class Service:
         Address of this machine, or the name of one of its network interfaces.
     port_range : (int, int) or None
     directory : str, optional
-        Where those of the same machine connect; nobody else may have access to it.
+        Where those of the same machine connect, if nobody but this user may enter it.
 
     Attributes
     ----------
     address : str
         Where it listens.
     near : str or None
-        Where it listens in the directory, if its path is short enough for that.
+        Where it listens in the directory, if sockets can be there, and its path is short enough for one.
     """
 
     def __init__(
@@ -88,15 +88,23 @@ class Service:
         self._authenticator = security.authenticator(self._context, self.near is not None)
         try:
             self._socket = open_socket(self._context, zmq.ROUTER)
-            if self.near is not None:
-                # Each address keeps what was set when it was bound.
-                security.near().secure_listener(self._socket)
-                self._socket.bind(self.near)
+            self._listen_near(security)
             security.secure_listener(self._socket)
             self.address = listen(self._socket, host, port_range)
         except BaseException:
             self.close()
             raise
+
+    def _listen_near(self, security: Security) -> None:
+        """Listen in the directory, where that can be; each address keeps what was set when it was bound."""
+        if self.near is None:
+            return
+        security.near().secure_listener(self._socket)
+        try:
+            self._socket.bind(self.near)
+        except zmq.ZMQError as error:
+            _log.info("no socket can be made at %s (%s): all use the network's address", self.near, error)
+            self.near = None
 
     def serve(self, handle: Handler, tick: Callable[[], Iterable[Message] | None]) -> None:
         """Answer messages until ``tick``, which is called ten times a second and returns messages to send too, returns None.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..kernels.coordinates import clock_table, settle_all, settle_evenly, settle_listed, update_dense, update_listed
+from ..kernels.coordinates import clock_table, settle_all, settle_listed, update_dense, update_listed
 from ..kernels.steps import Penalty
 from ..optim.rules import FTRL
 from ..optim.schedules import Scaled, lowered
@@ -141,38 +141,33 @@ class RangeWeights:
         )
 
     def _add(self, pushed: Pushed, scale: float, pulled: np.ndarray | None) -> None:
-        """Add changes of weights and state, whose penalty has not been applied yet."""
+        """Add changes of weights and state, the penalty of whose steps is in them; weights that they leave out have it here."""
         why = self.misfit_of_steps(pushed)
         if why:
             raise ConfigError(why)
-        places, before = self._places(pushed.indices), self.step
-        function_of_state = isinstance(self.rule, FTRL)
-        if not function_of_state:
-            self._settle(pushed.indices)
-            change = pushed.values if scale == 1.0 else self.params.dtype.type(scale) * pushed.values
-            if pulled is not None:
-                # What others have done since is looked at before the penalties of the steps that come now.
-                change = merged(change, self.params[places] - pulled[places])
+        places = self._places(pushed.indices)
+        self._settle(pushed.indices)
+        change = pushed.values if scale == 1.0 else self.params.dtype.type(scale) * pushed.values
+        moved = self._moved(self.params[places], change, None if pulled is None else pulled[places])
         self._advance(pushed.steps)
-        if self.sparse:
-            self._settle(pushed.indices)
-        elif not function_of_state:
-            self._penalise_since(before)
+        # Counts the listed weights as settled; what that makes of them is written over.
+        self._settle(pushed.indices)
         for state, difference in ((self.first, pushed.first), (self.second, pushed.second)):
             if state is not None and difference is not None:
                 state[places] += difference
-        if function_of_state:
+        if isinstance(self.rule, FTRL):
             self._recompute(pushed.indices)
         else:
-            self.params[places] += change
+            self.params[places] = moved
 
-    def _penalise_since(self, before: int) -> None:
-        """Apply the penalty of the steps after ``before``, where it is applied at every step otherwise."""
-        if self.penalty.l1 > 0 or self.penalty.l2 > 0:
-            time = self.params.dtype.type(clock_table(self.schedule, before, self.step - before)[-1])
-            settle_evenly(
-                self.rule, self.penalty, self.outputs, self.params, self.first, self.second, time, self.step
-            )  # fmt: skip
+    def _moved(self, params: np.ndarray, change: np.ndarray, pulled: np.ndarray | None) -> np.ndarray:
+        """Weights with a change of theirs, which was made from what was ``pulled``."""
+        if pulled is None or isinstance(self.rule, FTRL):
+            return params + change
+        moved = params + merged(change, params - pulled)
+        # What the worker and the others have both made zero stays zero: changes of neighbours are merged together.
+        moved[(params == 0) & (pulled + change == 0)] = 0
+        return moved
 
     def _recompute(self, indices: np.ndarray | None) -> None:
         """Make weights anew from the rule's state."""

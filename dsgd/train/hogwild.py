@@ -25,7 +25,7 @@ from ..kernels.coordinates import settle_all
 from ..kernels.hogwild import hogwild_online, hogwild_steps
 from ..kernels.hogwild_merge import State, merge
 from ..kernels.hogwild_multi import hogwild_steps_multi
-from ..kernels.hogwild_settle import extend_clock, settle_stretch
+from ..kernels.hogwild_settle import extend_clock, settle_features, settle_stretch
 from ..kernels.online import online_pass
 from ..kernels.rows import Rows, read_only
 from ..objective.passes import Pass
@@ -213,6 +213,17 @@ class Hogwild:
                 account -= self.step - self._base
                 np.maximum(account, 0, out=account)
         self._base = self.step
+
+    def settle_only(self, features: np.ndarray) -> None:
+        """Bring the lazy penalties of some features, ascending, up to the present step."""
+        p, last = self.problem, self._copies.model_last
+        if last is not None:
+            # Dense weights are penalised with every step.
+            sparse = features[np.searchsorted(features, p.layout.dense) :]
+            settle_features(
+                self.rule, self.schedule, p.penalty(), p.outputs, *self._copies.model, last, self._rates, sparse, self.step,
+                self._base,
+            )  # fmt: skip
 
     def restart(self, step: int) -> None:
         """Go on from what has been written to the model since the last run, whose penalties are those of ``step`` steps."""

@@ -79,7 +79,8 @@ class Async:
         Steps that a worker takes by itself between two exchanges with the shards, on ``threads_per_worker`` threads without
         locks (Hogwild); then it pushes what has changed. 1 pushes every mini-batch's gradient. "auto" takes so many that
         exchanges cost little beside them, where that can be: with "sgd", "adagrad" and "ftrl", whose states add up, without
-        ``correction``, and with another staleness than 0; otherwise 1.
+        ``correction``, and with another staleness than 0; otherwise 1. Of several workers that take their own, an l1 penalty
+        may leave weights near zero that 1 leaves at zero.
     correction : {"none", "rate", "delay"}
         What is done about a stale gradient: nothing; its rate is divided by its staleness (Zhang et al. 2016); or it is
         corrected for what the weights have done since (delay compensation, Zheng et al. 2017).

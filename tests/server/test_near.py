@@ -46,7 +46,7 @@ def test_who_is_on_the_same_machine_is_told_the_nearer_way(service):
 
 def test_a_path_that_is_too_long_for_a_socket_is_none(tmp_path, keys):
     deep = tmp_path / ("d" * 60) / ("e" * 60)
-    deep.mkdir(parents=True)
+    deep.mkdir(0o700, parents=True)
     assert near_address(str(deep), "s") is None
     service = Service(Security(keys), "127.0.0.1", directory=str(deep))
     try:
@@ -54,6 +54,34 @@ def test_a_path_that_is_too_long_for_a_socket_is_none(tmp_path, keys):
         assert address_on(board(service).get, 0, "m") == (service.address, 3)
     finally:
         service.close(linger=0)
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o755])
+def test_a_directory_that_others_may_enter_is_none(keys, directory, mode):
+    os.chmod(directory, mode)
+    service = Service(Security(keys), "127.0.0.1", directory=directory)
+    try:
+        assert service.near is None
+        assert address_on(board(service).get, 0, "m") == (service.address, 3)
+    finally:
+        service.close(linger=0)
+
+
+@pytest.mark.parametrize("encrypt", [True, False])
+def test_where_there_can_be_no_sockets_there_is_the_network(keys, directory, monkeypatch, encrypt):
+    monkeypatch.setattr("dsgd.server.service.near_address", lambda place, name: f"ipc://{place}/missing/{name}")
+    service = Service(Security(keys, encrypt), "127.0.0.1", directory=directory)
+    context, heard = zmq.Context(), []
+    dealer = Dealer(context, Security(keys, encrypt), service.address)
+    try:
+        assert service.near is None
+        dealer.send(Message(wire.BEAT, 5, 2))
+        service.serve(lambda message: heard.append(message.worker) or [], until(heard))
+    finally:
+        dealer.close()
+        context.destroy(linger=0)
+        service.close(linger=0)
+    assert heard == [5]
 
 
 @pytest.mark.parametrize("way", ["near", "address"])

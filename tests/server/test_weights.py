@@ -53,9 +53,11 @@ class Plain:
             now[chosen] = then[chosen]
 
     def add(self, pushed: Pushed, scale: float = 1.0):
-        """Steps without a gradient, then the changes."""
+        """Changes of the weights that are pushed; steps without a gradient for all others."""
+        before, chosen = self.params.copy(), places(pushed.indices, self.outputs, len(self.params))
         for _ in range(pushed.steps):
             self.push(Pushed(None, np.zeros_like(self.params), rows=1))
+        self.params[chosen] = before[chosen]
         parts = (scale * pushed.values, pushed.first, pushed.second)
         for now, change in zip((self.params, *self.state), parts, strict=True):
             if change is not None:
@@ -194,7 +196,7 @@ def test_a_scale_is_one_on_the_rate(name):
 @pytest.mark.parametrize("name", LAZY)
 @pytest.mark.usefixtures("short_clock")
 def test_changes_of_workers_that_stepped_by_themselves_add_up(name, sparse):
-    """The penalty of their steps is applied here, to all that they touched or did not, before what they changed is added."""
+    """The penalty of their steps is in what they changed, and is applied here to what they did not touch."""
     random = np.random.default_rng(4)
     for outputs in (1, 2):
         made, plain = pair(name, outputs=outputs, sparse=sparse)
@@ -242,6 +244,17 @@ def test_changes_in_which_workers_agree_count_once(name, sparse):
     opposite = Pushed(pushed.indices, -pushed.values, 3, 4, pushed.first)
     made.apply(opposite, pulled=pulled)
     np.testing.assert_allclose(made.values(None), pulled, rtol=1e-9, atol=1e-12)
+
+
+def test_what_two_workers_have_both_made_zero_is_zero():
+    """Also where their changes of its neighbours differ, with which its own is merged."""
+    made, _ = pair("sgd", sparse=False, penalty=(0.0, 0.0))
+    pulled = made.values(None)
+    for change in ([0.3, 0.1, 0.2, -0.1, 0.4, 0.2], [0.1, 0.5, 0.2, -0.1, -0.2, 0.3]):
+        change = np.array(change)
+        change[2] = -pulled[2]
+        made.apply(Pushed(None, change, 3, 4), pulled=pulled)
+    assert np.flatnonzero(made.values(None) == 0).tolist() == [2]
 
 
 def test_the_state_that_a_push_of_steps_brings_is_that_of_the_rule():

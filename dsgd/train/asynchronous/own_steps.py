@@ -1,11 +1,10 @@
 """A worker's way through a lot by steps of its own: weights in, many steps, changes out.
 
 Weights and the rule's state are pulled, the optimiser goes over some thousand rows as on one machine, on as many threads as the
-worker has, and what it has changed is pushed. Penalties are left to the shards, which know how many steps all workers have
-taken; but those of FTRL are part of its weights.
+worker has, and what it has changed is pushed, the penalty of its steps included. That of weights that no row touches is
+left to the shards.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,8 +39,6 @@ class OwnSteps:
         self._exchange, self._work, self._setup, self._bounded = exchange, work, setup, bounded
         self._clock = 0
         recipe, problem = setup.recipe, work.problem
-        if recipe.rule_name != "FTRL":
-            problem = replace(problem, l1=0.0, l2=0.0)
         passes = [Pass(problem, setup.agreed.longest, not recipe.shuffle) for _ in range(max(1, threads))]
         nothing = np.zeros(problem.size, problem.dtype)
         first, second = recipe.initial_state(nothing)
@@ -112,19 +109,21 @@ class OwnSteps:
         places = self._places(indices)
         for before, now in zip(self._before, self._vectors(), strict=True):
             before[places] = now[places]
-        loss, rows = self._step(pieces, received)
+        loss, rows = self._step(pieces, indices, received)
         changes = [now[places] - before[places] for before, now in zip(self._before, self._vectors(), strict=True)]
         steps = self._local.step - max(received.steps)
         self._clock += 1
         return loss, Update(self._clock - 1, received.versions, indices, changes, rows, steps)
 
-    def _step(self, pieces: list[Piece], received: Received) -> tuple[float, int]:
+    def _step(self, pieces: list[Piece], indices: np.ndarray | None, received: Received) -> tuple[float, int]:
         local = self._local
         while self._lowered < received.lowered:
             self._lowered += 1
             local.schedule = lowered(local.schedule)
         local.restart(max(received.steps))
-        return local.run((arrays, starts[begin:end]) for arrays, starts, begin, end in pieces)
+        loss, rows = local.run((arrays, starts[begin:end]) for arrays, starts, begin, end in pieces)
+        local.settle() if indices is None else local.settle_only(indices)
+        return loss, rows
 
     def _vectors(self) -> list[np.ndarray]:
         local = self._local

@@ -29,7 +29,7 @@ from ..plan import Plan, make_plan
 from ..recipe import Recipe, make_recipe, resolved_batch
 from ..stores import held_out_fraction, initial_params
 from ..used_weights import narrow, weights_of
-from .own_rows import own_rows
+from .own_rows import most_rows, own_rows
 from .task import CrewTask
 
 # A list is worth its indices where it is so many times shorter than the whole.
@@ -130,8 +130,15 @@ def agree(task: CrewTask, prepared: bytes) -> Agreed:
     fraction, watch = held_out_fraction(config, plan.problem.rows, task.validated)
     batch = rows_of_push(task, plan.problem)
     rows = plan.problem.rows // len(task.owners)
-    longest = longest_run(RUN_ROWS if batch == 1 else batch, fraction, rows)
+    longest = longest_run(_longest_batch(task, plan.problem, batch), fraction, rows)
     return Agreed(plan, numbering, initial, batch, fraction, watch, longest, task.mode.local_steps != 1)
+
+
+def _longest_batch(task: CrewTask, problem: Problem, batch_rows: int) -> int:
+    """Rows that are worked on together: a step's; or where each row is one, as many as a worker may take by itself."""
+    if batch_rows > 1 or problem.outputs > 1:
+        return batch_rows
+    return min(RUN_ROWS, most_rows(task, batch_rows))
 
 
 def rule_of(config: FitConfig) -> str:
