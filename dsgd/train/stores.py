@@ -11,6 +11,7 @@ from ..data.cache import any_open
 from ..data.memory import resident
 from ..data.numbering import Numbering
 from ..data.sources import open_store
+from ..data.store import MEMORY_BYTES
 from ..errors import ConfigError
 from ..objective.problem import Problem
 from .check_labels import check_labels
@@ -36,10 +37,12 @@ def open_stores(
     stack: contextlib.ExitStack,
     numbering: Numbering | None = None,
     moved: Callable[[], None] = lambda: None,
+    parts: int = 1,
 ) -> tuple[Any, Any]:
     """The rank's training rows and validation rows (or None), encoded, and their weights numbered.
 
-    ``moved`` is called for every block, here and whenever the stores are read.
+    ``moved`` is called for every block, here and whenever the stores are read. What a rank may keep in memory is for ``parts``
+    pairs of stores, of which this is one.
     """
     config = task.config
     options: dict[str, Any] = {
@@ -49,6 +52,7 @@ def open_stores(
         "moved": moved,
         **memory_options(context, config, task.dataset.spec.layout.size),
     }
+    options["memory_bytes"] = options.get("memory_bytes", MEMORY_BYTES) // parts
     os.makedirs(context.scratch, exist_ok=True)
     seed = config.seed if config.shuffle else None
     store: Any = stack.enter_context(open_store(task.dataset, task.splits, context.scratch, seed=seed, **options))

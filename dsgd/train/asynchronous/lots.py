@@ -195,9 +195,11 @@ class Lots:
             None,
             task.seen,
         )
+        # Those that this worker begins with; of what it takes over it is others that have copies.
+        parts = max(1, task.owners.count(self._context.rank - task.shards))
         scratch = os.path.join(self._context.scratch, f"worker-{self._context.rank}-{self._context.attempt}-{number}")
         context = replace(self._context, scratch=scratch)
-        return OpenLot(number, open_stores(context, fit_task, self._stack, numbering, self._moved), numbering)
+        return OpenLot(number, open_stores(context, fit_task, self._stack, numbering, self._moved, parts), numbering)
 
     def measure(self, number: int) -> bytes:
         """What the lead wants to know of a lot before there is a recipe."""
