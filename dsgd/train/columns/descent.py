@@ -7,7 +7,7 @@ import numpy as np
 
 from ...collectives.base import Collective
 from ...collectives.shared import SharedMemory
-from ...kernels.column_steps import column_steps
+from ...kernels.column_steps import Gathered, column_steps
 from ...kernels.columns import rows_of_runs
 from ...kernels.rows import Rows
 from ...kernels.shared import DONE
@@ -51,6 +51,7 @@ class ColumnStepwise(Stepwise):
         super().__init__(recipe, share, work, down, progress, rows)
         self._along = along
         self._scores = np.empty(0, self.problem.dtype)
+        self._gathered: Gathered | None = None
 
     def epoch(self, epoch: int) -> float:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
@@ -86,6 +87,7 @@ class ColumnStepwise(Stepwise):
         """The steps of a block, for one output; ranks that share memory meet in compiled code."""
         edges = bounds(len(starts), self._runs_per_batch)
         scores = self._room(arrays, starts, edges)
+        self._make_room_for_touched(arrays, starts)
         along, total, batch, summed = self._along, 0.0, 0, False
         meeting = along.meeting(scores) if isinstance(along, SharedMemory) else None
         while True:
@@ -104,7 +106,7 @@ class ColumnStepwise(Stepwise):
         loss, batch, self.step, missing = column_steps(
             p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run, self.params,
             self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse, p.dtype.type(p.weight_scale),
-            self._along.rank == 0, work.gradient, scores, meeting, work.scratch,
+            self._along.rank == 0, work.gradient, scores, self._gathered, meeting, work.scratch,
         )  # fmt: skip
         return loss, batch, missing
 
@@ -116,6 +118,19 @@ class ColumnStepwise(Stepwise):
         if len(self._scores) < largest:
             self._scores = np.zeros(largest, self.problem.dtype)
         return self._scores
+
+    def _make_room_for_touched(self, arrays: Rows, starts: np.ndarray) -> None:
+        """For the weights that the largest run touches."""
+        largest = 0
+        if self.recipe.sparse:
+            layout = self.problem.layout
+            largest = self.work.run * (layout.codes + layout.crosses.count)
+            if arrays.indptr.size > 1 and len(starts):
+                stops = np.minimum(starts + self.work.run, len(arrays.label))
+                largest += int((arrays.indptr[stops] - arrays.indptr[starts]).max())
+        if self._gathered is None or len(self._gathered.positions) < largest:
+            room = [None if a is None else np.empty(largest, a.dtype) for a in (self.params, self.first, self.second)]
+            self._gathered = Gathered(np.empty(largest, np.int32), np.empty(largest, self.params.dtype), *room)
 
     def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
         # A block's penalty is of its own weights alone.
