@@ -11,9 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dsgd import ConfigError, Sync
+from dsgd import ConfigError
 from dsgd.estimators.parameters import configuration
-from dsgd.train.modes import Mode, resolve
+from dsgd.train.modes import Mode, name_of, resolve
 
 from .sessions import dask_client, spark_session
 
@@ -77,6 +77,7 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
+    >>> from dsgd import Sync
     >>> translated = spark_parameters({"alpha": 0.01, "penalty": "l1", "max_iter": 5, "mode": Sync(topology="tree")})
     >>> translated["regParam"], translated["elasticNetParam"], translated["maxIter"], translated["topology"]
     (0.01, 1.0, 5, 'tree')
@@ -90,7 +91,7 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     elif penalty in L1_SHARE:
         translated["elasticNetParam"] = L1_SHARE[penalty]
     mode = resolve(parameters.get("mode", "sync"))
-    translated["mode"] = "sync" if isinstance(mode, Sync) else "async"
+    translated["mode"] = name_of(mode)
     knobs = {field.name: getattr(mode, field.name) for field in fields(mode)}
     translated |= {name: knobs[core] for name, core in MODE_NAMES.items() if knobs.get(core) is not None}
     translated["dtype"] = parameters.get("dtype") or "float32"

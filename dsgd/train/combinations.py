@@ -121,11 +121,6 @@ def _of_blocks(config: Any) -> list[tuple[bool, str]]:
             "optimizer='svrg' compares gradients of all columns at two models; with column blocks use optimizer='auto', or "
             "mode=Sync()",
         ),
-        (
-            config.plain,
-            "scikit-learn's steps row by row (eta0 or learning_rate='optimal' without an optimizer) are for one worker with all "
-            "columns; with column blocks name an optimizer, such as 'sgd'",
-        ),
     ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..data.spec import FeatureSpec
 from .combinations import refuse_combinations
-from .modes import Async, Mode, Sync
+from .modes import Mode, Sync
 from .values import refuse_values
 
 
@@ -127,8 +127,8 @@ class FitConfig:
         """Whether "auto" means plain steps, row by row: scikit-learn's rates were given, and nothing that it does not have."""
         asked = self.eta0 != "auto" or self.learning_rate == "optimal"
         steps = self.batch_size == "auto" and self.warmup_steps == 0 and self.learning_rate != "cosine"
-        gang = isinstance(self.mode, Async) or self.mode.topology == "engine"
-        alone = self.n_workers == 1 and not gang and self.family != "multinomial"
+        rows = isinstance(self.mode, Sync) and self.mode.topology != "engine"
+        alone = self.n_workers == 1 and rows and self.family != "multinomial"
         return self.optimizer == "auto" and asked and steps and alone
 
     @property

@@ -255,6 +255,17 @@ _NAMES: dict[str, type[Sync] | type[Async] | type[Columns]] = {"sync": Sync, "as
 _KINDS: dict[str, type[Sync] | type[Async] | type[Columns] | type[Hybrid]] = {**_NAMES, "hybrid": Hybrid}
 
 
+def name_of(mode: Mode) -> str:
+    """The name by which a mode is asked for.
+
+    Examples
+    --------
+    >>> name_of(Sync()), name_of(Hybrid(2, 2))
+    ('sync', 'hybrid')
+    """
+    return next(name for name, kind in _KINDS.items() if isinstance(mode, kind))
+
+
 def make_mode(name: str, knobs: Mapping[str, Any]) -> Mode:
     """The mode of a name with its knobs, for faces on which these are parameters of their own.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dsgd.errors import ConfigError
 from dsgd.train.config import FitConfig
-from dsgd.train.modes import Sync
+from dsgd.train.modes import Sync, name_of
 
 from . import slots
 from .session import Session
@@ -35,6 +35,11 @@ def without_gang(config: FitConfig) -> FitConfig:
     ConfigError
         For what needs a gang.
     """
+    if not isinstance(config.mode, Sync):
+        raise ConfigError(
+            f"Spark starts no gang (a barrier stage) under {SETTING}=true, which mode='{name_of(config.mode)}' needs; use "
+            "mode='sync', or turn dynamic allocation off"
+        )
     alone = config.optimizer == "auto" and config.batch_size == "auto" and config.mode.local_steps == 1
     mode = Sync(topology="engine", local_steps=1 if alone else "epoch", compression=config.mode.compression)
     try:

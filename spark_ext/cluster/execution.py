@@ -15,7 +15,7 @@ from dsgd.data.dataset import Dataset
 from dsgd.train.again import again
 from dsgd.train.config import FitConfig, TrainedLinear
 from dsgd.train.fit import fit
-from dsgd.train.modes import Async, by_shards
+from dsgd.train.modes import Async, Sync, by_shards, name_of
 
 from . import allocation, progress, slots
 from .engine import SparkEngine
@@ -136,6 +136,8 @@ def _mode(config: FitConfig) -> str:
     mode = config.mode
     if isinstance(mode, Async):
         return f"mode async, staleness {mode.staleness}"
+    if not isinstance(mode, Sync):
+        return f"mode {name_of(mode)}"
     if mode.backup_workers:
         return f"mode sync, {mode.backup_workers} backup workers"
     steps = "" if mode.local_steps == 1 else f", localSteps={mode.local_steps}"

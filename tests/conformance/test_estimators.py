@@ -165,6 +165,16 @@ class Suite(ABC):
             assert core.evaluate(frame, "late")["log_loss"] < 1.03 * wanted["log_loss"]
             assert core.history[-1]["staleness"] == 0 or mode.staleness is None
 
+    @pytest.mark.parametrize("mode", [dsgd.Columns(), dsgd.Hybrid(1, 2), dsgd.Hybrid(2, 1)], ids=str)
+    def test_column_blocks_learn_files(self, package, files, frame, mode):
+        options = {"optimizer": "adagrad", "max_iter": 3, "n_workers": RANKS, "tol": None}
+        core = self.core(self.fit(self.estimator(package, "late", mode=mode, **options), dataset(files, "late")))
+        ranks = mode.rows if isinstance(mode, dsgd.Hybrid) else 1
+        plain = dsgd.SGDClassifier(**PARAMETERS | options | {"mode": dsgd.Hybrid(ranks, 1), "n_workers": ranks})
+        plain.fit(dataset(files, "late"))
+        np.testing.assert_allclose(core.coef, plain.coef_, rtol=1e-4, atol=1e-6)
+        assert core.evaluate(frame, "late")["accuracy"] > 0.7
+
     def test_a_saved_model_predicts_the_same_in_every_package(self, package, files, frame, reference, tmp_path):
         here = self.fit(self.estimator(package, "late", max_iter=2), dataset(files, "late"))
         here.save(str(tmp_path / "here"))

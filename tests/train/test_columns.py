@@ -51,6 +51,17 @@ def test_one_rank_of_a_grid_takes_the_steps_of_one_rank():
         assert distance(grid, one) < 1e-10
 
 
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_a_step_may_be_of_one_row(kind):
+    config = {"optimizer": "sgd", "eta0": 0.01, "batch_size": 1, "max_iter": 1, "dtype": "float64"}
+    one, blocks = (spread(kind, n, mode, **config) for n, mode in ((1, Hybrid(1, 1)), (2, Columns())))
+    assert one.state["step"] == blocks.state["step"] == len(data(kind)[1])
+    assert distance(blocks, one) < 1e-10
+    # Row by row is what one rank does by itself, in the order of its own runs.
+    alone = spread(kind, 1, Sync(), shuffle=False, **config)
+    assert distance(spread(kind, 2, Columns(), shuffle=False, **config), alone) < 1e-10
+
+
 @pytest.mark.parametrize("processes", [False, True])
 def test_ranks_that_are_processes(processes):
     X, y = data("sparse")

@@ -103,6 +103,11 @@ class ColumnRank(Rank):
         # Never a row at a time by default: each step is a sum over ranks.
         return resolved_batch(self.config, self.problem, rule, 2)
 
+    def _longest_batch(self) -> int:
+        # Also of a step of one row a run is no more than that.
+        rule = "adagrad" if self.config.optimizer == "auto" else self.config.optimizer
+        return max(1, -(-self._batch_rows(rule) // self.collective.size))
+
     def _train(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         rule = "adagrad" if self.config.optimizer == "auto" else self.config.optimizer
         if self.config.optimizer == "auto":
