@@ -31,10 +31,12 @@ def test_processes_make_round_trips_in_turns_and_end():
         "ahead, encrypted": servers.Way(size=16, trips=3, ahead=1, encrypt=True),
         "directory": servers.Way(size=16, trips=3, near=True),
     }
+    # Other tests' clusters may be this process's children, too.
+    before = set(multiprocessing.active_children())
     found = servers.measure(1, small)
     assert {name: len(samples) for name, samples in found.items()} == dict.fromkeys(small, 1)
     assert all(sample.seconds > 0 for samples in found.values() for sample in samples)
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_table_has_a_column_for_each_bound_and_none_last():
