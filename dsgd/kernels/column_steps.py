@@ -10,8 +10,8 @@ import numpy as np
 
 from .columns import partial_scores, pull_back_scores
 from .compiling import compiled, helper
-from .coordinates import step_coordinate
-from .prefetch import FAR, prefetch
+from .coordinates import ask_for_coordinate, step_coordinate
+from .prefetch import FAR
 from .protocols import schedule_rate
 from .rows import codes_of, unfold
 from .shared import DONE, allreduce
@@ -48,16 +48,6 @@ def _take(j, params, first, second, grad, gathered, count):
 
 
 @helper
-def _ask_for(j, params, first, second, grad):
-    prefetch(grad, j)
-    prefetch(params, j)
-    if first is not None:
-        prefetch(first, j)
-    if second is not None:
-        prefetch(second, j)
-
-
-@helper
 def _gather(codes, rows, start, stop, params, first, second, grad, gathered):
     """Gather the weights of some rows whose gradient is not zero, each once, and clear their gradient; return their number."""
     indptr, indices = rows.indptr, rows.indices
@@ -69,7 +59,7 @@ def _gather(codes, rows, start, stop, params, first, second, grad, gathered):
         for e in range(indptr[start], indptr[stop]):
             # The next rows' too, which are looked at next as a rule.
             if e + FAR < indices.size:
-                _ask_for(np.intp(indices[e + FAR]), params, first, second, grad)
+                ask_for_coordinate(np.intp(indices[e + FAR]), grad, params, first, second)
             count = _take(indices[e], params, first, second, grad, gathered, count)
     return count
 

@@ -7,6 +7,7 @@ it inside the loop halves the loop's speed.
 import numpy as np
 
 from .compiling import allocating, compiled, inlined
+from .prefetch import prefetch
 from .protocols import rule_settle, rule_update, schedule_rate
 from .rows import codes_of
 
@@ -21,6 +22,17 @@ def step_coordinate(rule, params, first, second, j, gradient, rate, step, l1, l2
         params[j], first[j], _ = rule_update(rule, params[j], first[j], zero, gradient, rate, step, l1, l2)
     else:
         params[j], _, _ = rule_update(rule, params[j], zero, zero, gradient, rate, step, l1, l2)
+
+
+@inlined
+def ask_for_coordinate(j, other, params, first, second):
+    """Have memory fetched for coordinate ``j``: of ``other`` (its gradient, say), its weight and its state."""
+    prefetch(other, j)
+    prefetch(params, j)
+    if first is not None:
+        prefetch(first, j)
+    if second is not None:
+        prefetch(second, j)
 
 
 @inlined

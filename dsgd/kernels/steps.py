@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compiling import compiled, helper
-from .coordinates import settle_coordinate, step_coordinate
-from .prefetch import FAR, prefetch
+from .coordinates import ask_for_coordinate, settle_coordinate, step_coordinate
+from .prefetch import FAR
 from .protocols import loss_gradient, loss_value, schedule_rate
 from .rows import codes_of, fetch_run, fold, pull_back_run, scores_of_run, unfold
 
@@ -142,13 +142,7 @@ def settle_touched(
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
                 if e + FAR < indptr[stop]:
-                    ahead = np.intp(indices[e + FAR])
-                    prefetch(last, ahead)
-                    prefetch(params, ahead)
-                    if first is not None:
-                        prefetch(first, ahead)
-                    if second is not None:
-                        prefetch(second, ahead)
+                    ask_for_coordinate(np.intp(indices[e + FAR]), last, params, first, second)
                 j = indices[e]
                 settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, l1, l2)
                 last[j] = step - base
@@ -177,13 +171,7 @@ def update_touched(
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
                 if e + FAR < indptr[stop]:
-                    ahead = np.intp(indices[e + FAR])
-                    prefetch(grad, ahead)
-                    prefetch(params, ahead)
-                    if first is not None:
-                        prefetch(first, ahead)
-                    if second is not None:
-                        prefetch(second, ahead)
+                    ask_for_coordinate(np.intp(indices[e + FAR]), grad, params, first, second)
                 j = indices[e]
                 if grad[j] != 0:
                     step_coordinate(rule, params, first, second, j, grad[j] * factor, rate, step, l1, l2)

@@ -143,11 +143,12 @@ def pack_result(
     progress: Progress,
     initial: dict[str, Any] | None,
     positions: np.ndarray | None = None,
+    **more: np.ndarray,
 ) -> bytes:
-    """Rank 0's answer; ``initial`` is what it started from, ``positions`` are those of numbered weights."""
+    """A rank's answer, with ``more`` arrays; ``initial`` is what it started from, ``positions`` are those of numbered weights."""
     kept = None if initial is None else np.asarray(initial["coef"])
     coef, intercept = plan.problem.scaling.original(params, plan.problem.outputs, kept)
-    arrays = {"coef": coef, "intercept": intercept}
+    arrays = {"coef": coef, "intercept": intercept, **more}
     if positions is not None:
         arrays["positions"] = positions
     for name in ("first", "second"):

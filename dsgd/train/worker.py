@@ -141,8 +141,9 @@ class Rank:
         params = self._train(self._initial(), state)
         if self.progress.best is not None:
             params = self.progress.best
-        if self.context.rank != 0:
-            return b""
+        return self._answer(params, state) if self.context.rank == 0 else b""
+
+    def _answer(self, params: np.ndarray, state: dict[str, Any]) -> bytes:
         return pack_result(self.plan, params, state, self.progress, self.initial, self.positions)
 
     def _merged(self, own: Statistics) -> Statistics:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...collectives.base import Collective
-from ...data.arrays import pack, unpack
 from ...data.layout import Layout
 from ...errors import DataError
 from .. import place as places
@@ -63,24 +62,16 @@ class ColumnRank(Rank):
         stack: contextlib.ExitStack,
         moved: Callable[[], None],
     ):
-        self._along, self._place, self._whole = along, task.place, task.whole
+        self._along, self._whole = along, task.whole
         # Rows are drawn alike by all that have them; one rank reports.
         report = context.report if context.rank == 0 else _ignore
         context = replace(context, rank=task.place.row, size=task.place.rows, report=report)
         super().__init__(context, task.fit, down, stack, moved)
 
-    def run(self) -> bytes:
-        """Train, and return the block."""
-        state = self._initial_state()
-        params = self._train(self._initial(), state)
-        if self.progress.best is not None:
-            params = self.progress.best
-        if self._place.row != 0:
-            return b""
-        packed = pack_result(self.plan, params, state, self.progress, self.initial, self.positions)
-        arrays, meta = unpack(packed, "a block's result")
-        # The intercept that every rank has; what standardisation takes from it is a matter of each block's columns.
-        return pack({**arrays, "common": params[-self.problem.outputs :]}, meta)
+    def _answer(self, params: np.ndarray, state: dict[str, Any]) -> bytes:
+        # The intercept that every rank has, too; what standardisation takes from it is a matter of each block's columns.
+        common = params[-self.problem.outputs :]
+        return pack_result(self.plan, params, state, self.progress, self.initial, self.positions, common=common)
 
     def _make_work(self, longest: int) -> ColumnPass:
         self._check_alike()
