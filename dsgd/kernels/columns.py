@@ -75,6 +75,34 @@ def pull_back_scores(loss, rows, frame, starts, begin, end, run, scores, weight_
 
 
 @compiled
+def loss_of_scores(loss, rows, starts, begin, end, run, scores, weight_scale, scratch):
+    """Sum of weight x loss of runs ``begin`` to ``end``, given their whole scores."""
+    loss_sum = 0.0
+    at = 0
+    for r in range(begin, end):
+        start = starts[r]
+        stop = min(start + run, rows.label.size)
+        whole = scores[at : at + stop - start]
+        loss_sum += slopes_of_run(loss, rows.label, rows.weight, start, stop, weight_scale, whole, scratch.slopes)
+        at += stop - start
+    return loss_sum
+
+
+@compiled
+def loss_of_scores_multi(loss, rows, starts, begin, end, run, scores, weight_scale, scratch):
+    """As :func:`loss_of_scores`, for scores of shape (n, k)."""
+    loss_sum = 0.0
+    at = 0
+    for r in range(begin, end):
+        start = starts[r]
+        stop = min(start + run, rows.label.size)
+        whole = scores[at : at + stop - start]
+        loss_sum += slopes_of_run_multi(loss, rows.label, rows.weight, start, stop, weight_scale, whole, scratch.slopes)
+        at += stop - start
+    return loss_sum
+
+
+@compiled
 def partial_scores_multi(rows, frame, starts, begin, end, run, params, lead, scores, scratch):
     """As :func:`partial_scores`, for scores of shape (n, k)."""
     outputs = scores.shape[1]

@@ -72,7 +72,8 @@ def settle_all(rule, schedule, penalty, outputs, params, first, second, last, cl
     rate = params.dtype.type(schedule_rate(schedule, step))
     for j in range(start * outputs, params.size - outputs):
         settle_coordinate(rule, params, first, second, last, clock, j, rate, step, base, penalty.l1, penalty.l2)
-        last[j] = 0
+        if last[j] != 0:  # weights that nothing has touched are read only
+            last[j] = 0
 
 
 @compiled

@@ -114,14 +114,17 @@ def sparse_moments(indptr, indices, values, weight, start, sums, squares, norms)
     start : int
         Weight index of the first sparse column.
     sums, squares : ndarray of shape (s,), float64
+        Or both of shape (0,), if they are not wanted.
     norms : ndarray of shape (n,), float64
     """
+    wanted = sums.size > 0
     for i in range(len(indptr) - 1):
         w = weight[i] if weight.size else 1.0
         for k in range(indptr[i], indptr[i + 1]):
             x, j = np.float64(values[k]), indices[k] - start
-            sums[j] += w * x
-            squares[j] += w * x * x
+            if wanted:
+                sums[j] += w * x
+                squares[j] += w * x * x
             norms[i] += x * x
 
 

@@ -6,9 +6,12 @@ are flat, of (d + 1) * k numbers, weight ``j`` of output ``c`` at ``j * k + c``;
 A feature is touched when any of its k gradients is not zero, and then all k weights are stepped.
 """
 
+import numpy as np
+
 from .compiling import compiled, helper
-from .coordinates import settle_coordinate, step_coordinate
+from .coordinates import ask_for_coordinate, settle_coordinate, step_coordinate
 from .multi_rows import fold_multi, pull_back_run_multi, scores_of_run_multi, unfold_multi
+from .prefetch import FAR
 from .protocols import row_residual, schedule_rate
 from .rows import codes_of
 
@@ -105,6 +108,8 @@ def settle_touched_multi(
                 )  # fmt: skip
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
+                if e + FAR < indptr[stop]:
+                    ask_for_coordinate(np.intp(indices[e + FAR]) * outputs, last, params, first, second)
                 _settle_feature(
                     rule, penalty, outputs, params, first, second, last, clock, indices[e], rate, step, base
                 )  # fmt: skip
@@ -127,10 +132,11 @@ def _step_feature(rule, penalty, outputs, params, first, second, last, grad, fea
 
 
 @helper
-def _update_touched(
+def update_touched_multi(
     rule, penalty, rows, frame, starts, begin, end, run, params, first, second, last, grad, factor, rate, step, base,
     scratch,
 ):  # fmt: skip
+    """Step the weights of every feature that runs ``begin`` to ``end`` touch, and clear their gradient."""
     outputs = scratch.scores.shape[1]
     indptr, indices = rows.indptr, rows.indices
     for r in range(begin, end):
@@ -144,6 +150,8 @@ def _update_touched(
                 )  # fmt: skip
         if indptr.size > 1:
             for e in range(indptr[start], indptr[stop]):
+                if e + FAR < indptr[stop]:
+                    ask_for_coordinate(np.intp(indices[e + FAR]) * outputs, grad, params, first, second)
                 _step_feature(
                     rule, penalty, outputs, params, first, second, last, grad, indices[e], factor, rate, step, base
                 )  # fmt: skip
@@ -192,7 +200,7 @@ def local_steps_multi(
                 step_coordinate(rule, params, first, second, j, grad[j] * factor, rate, step, zero, zero)
             grad[j] = 0
         if sparse:
-            _update_touched(
+            update_touched_multi(
                 rule, penalty, rows, frame, starts, a, z, run, params, first, second, last, grad, factor, rate, step, base,
                 scratch,
             )  # fmt: skip

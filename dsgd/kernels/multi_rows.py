@@ -9,6 +9,7 @@ and on nothing else.
 import numpy as np
 
 from .compiling import allocating, helper
+from .prefetch import AHEAD, FAR, prefetch, prefetch_entry
 
 
 @allocating
@@ -73,12 +74,16 @@ def scores_of_run_multi(rows, codes, start, stop, folded, params, scores):
             scores[i, c] += folded[width, c] + shift
     for i in range(codes.shape[0]):
         for q in range(codes.shape[1]):
+            if i + AHEAD < codes.shape[0]:
+                prefetch_entry(params, np.intp(codes[i + AHEAD, q]) * outputs)
             base = codes[i, q] * outputs
             for c in range(outputs):
                 scores[i, c] += params[base + c]
     if indptr.size > 1:
         for i in range(n):
             for e in range(indptr[start + i], indptr[start + i + 1]):
+                if e + FAR < indptr[stop]:
+                    prefetch_entry(params, np.intp(indices[e + FAR]) * outputs)
                 base = indices[e] * outputs
                 value = values[e]
                 for c in range(outputs):
@@ -104,12 +109,16 @@ def pull_back_run_multi(rows, codes, start, stop, slopes, product, grad):
             grad[last + c] += slopes[i, c]
     for i in range(codes.shape[0]):
         for q in range(codes.shape[1]):
+            if i + AHEAD < codes.shape[0]:
+                prefetch(grad, np.intp(codes[i + AHEAD, q]) * outputs)
             base = codes[i, q] * outputs
             for c in range(outputs):
                 grad[base + c] += slopes[i, c]
     if indptr.size > 1:
         for i in range(n):
             for e in range(indptr[start + i], indptr[start + i + 1]):
+                if e + FAR < indptr[stop]:
+                    prefetch(grad, np.intp(indices[e + FAR]) * outputs)
                 base = indices[e] * outputs
                 value = values[e]
                 for c in range(outputs):

@@ -26,7 +26,7 @@ Python when they do::
 
 from typing import Any, NamedTuple
 
-from .atomics import copy, load_acquire, nap, pause, store_release, yield_core
+from .atomics import copy, load_acquire, nanoseconds, nap, pause, store_release, yield_core
 from .compiling import exact, exact_helper
 
 LINE = 16  # int64 from one rank's flags to the next: two cache lines, because prefetchers fetch them in pairs
@@ -34,8 +34,8 @@ ARRIVED, LEFT, PID, SIGNS = range(4)  # columns of a rank's flags; its signs of 
 
 TAGS = 4  # two columns more: what the rank does at an even and at an odd barrier
 
-STEP, WAITING, BARRIERS, TAG = range(4)  # fields of ``progress``
-PROGRESS_FIELDS = 4
+STEP, WAITING, BARRIERS, TAG, WAITED = range(5)  # fields of ``progress``; the last counts nanoseconds
+PROGRESS_FIELDS = 5
 
 DONE = -1  # a rank that is missing is >= 0, one that does something else is ``DONE - 1 - rank``
 
@@ -107,7 +107,8 @@ def barrier(flags, progress, rank, spins):
     flags : ndarray of shape (size * LINE,), int64, shared
     progress : ndarray of shape (PROGRESS_FIELDS,), int64, private
         Where this rank stands, unchanged between a call that returned a missing rank and the call that continues it. Its TAG
-        is set by the caller and says what is being done: it must be the same on all ranks.
+        is set by the caller and says what is being done: it must be the same on all ranks. WAITED grows by the nanoseconds
+        that this rank had nothing to do but wait.
     rank, spins : int
 
     Returns
@@ -121,7 +122,12 @@ def barrier(flags, progress, rank, spins):
         progress[WAITING] = 1
         flags[rank * LINE + TAGS + progress[BARRIERS] % 2] = progress[TAG]
         store_release(flags, rank * LINE + ARRIVED, progress[BARRIERS])
-    missing = wait(flags, flags.shape[0] // LINE, progress[BARRIERS], spins)
+    missing = _missing(flags, flags.shape[0] // LINE, progress[BARRIERS])
+    if missing != DONE:
+        # Who comes last looks at no clock.
+        began = nanoseconds()
+        missing = wait(flags, flags.shape[0] // LINE, progress[BARRIERS], spins)
+        progress[WAITED] += nanoseconds() - began
     if missing != DONE:
         return missing
     progress[WAITING] = 0
