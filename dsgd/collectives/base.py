@@ -18,6 +18,11 @@ class Collective(Protocol):
     rank: int
     size: int
 
+    @property
+    def waited(self) -> float:
+        """Seconds so far in which this rank had nothing to do, inside of operations, but wait for others."""
+        ...
+
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` (1-d, contiguous, float32, float64 or int64) over the ranks, in place."""
         ...

@@ -47,6 +47,11 @@ class NetworkCollective:
         """The ranks that ``rank`` talks to."""
         raise NotImplementedError
 
+    @property
+    def waited(self) -> float:
+        """Seconds so far, those in which data were on their way included; see :class:`dsgd.collectives.Collective`."""
+        return self._channel.waited
+
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)
@@ -150,8 +155,10 @@ class NetworkCollective:
         length = int(head[:_LENGTH].view(np.int64)[0]) if len(head) >= _LENGTH else -1
         if not 0 <= length <= _LONGEST:
             raise DSGDError(f"rank {peer} announced a payload of {length} bytes; at most {_LONGEST} can be gathered")
-        array = np.empty(length, np.uint8)
         first = frames.INLINE - _LENGTH
+        if len(head) != _LENGTH + min(first, length):
+            raise DSGDError(f"rank {peer} announced a payload of {length} bytes, and its first part has {len(head)}")
+        array = np.empty(length, np.uint8)
         array[:first] = head[_LENGTH:]
         for piece in pieces(array[first:]):
             piece[:] = self._receive(peer, frames.GATHER, piece.dtype, len(piece))

@@ -16,7 +16,8 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
-from ..errors import ConfigError
+from ..errors import ConfigError, WorkerLost
+from ..foreign import read_object
 from ..transport.channel import Channel
 from ..transport.endpoint import Security
 from ..transport.keys import FitKeys
@@ -52,6 +53,16 @@ class _Card:
     machine: str
     name: str
     settings: list
+
+    @classmethod
+    def read(cls, payload: bytes, rank: int) -> "_Card":
+        """The card of a rank; WorkerLost when it is none."""
+        source = f"what rank {rank} tells of itself"
+        found = read_object(payload, source, WorkerLost)
+        texts = all(isinstance(found.get(name), str) for name in ("address", "machine", "name"))
+        if not texts or not isinstance(found.get("settings"), list) or not found["name"].isalnum():
+            raise WorkerLost(f"{source} is damaged: it does not say where it is")
+        return cls(*(found[name] for name in ("address", "machine", "name", "settings")))
 
 
 def connect(
@@ -127,7 +138,8 @@ def _exchange(context: Context, channel: Channel, settings: list) -> list[_Card]
     """Every rank's card, by the one all-gather that there is."""
     machine = f"{context.machine}/{memory_identity()}"
     card = _Card(channel.address, machine, secrets.token_hex(8), settings)
-    cards = [_Card(**json.loads(other)) for other in context.allgather(json.dumps(asdict(card)).encode())]
+    payloads = context.allgather(json.dumps(asdict(card)).encode())
+    cards = [_Card.read(payload, rank) for rank, payload in enumerate(payloads)]
     _check_settings(cards)
     return cards
 

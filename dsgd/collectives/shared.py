@@ -106,6 +106,11 @@ class SharedMemory:
         }
         self._results = {dtype: results.view(dtype).reshape(2, -1) for dtype in self._slots}
 
+    @property
+    def waited(self) -> float:
+        """Seconds so far; see :class:`dsgd.collectives.Collective`."""
+        return float(self._progress[kernels.WAITED]) * 1e-9
+
     def meeting(self, buffer: np.ndarray) -> kernels.Meeting:
         """What a compiled loop needs to call ``dsgd.kernels.shared.allreduce`` with ``buffer``, over and over.
 

@@ -26,6 +26,7 @@ class SingleProcess:
 
     rank = 0
     size = 1
+    waited = 0.0
 
     def allreduce(self, buffer: np.ndarray) -> None:
         """Leave ``buffer`` as it is."""

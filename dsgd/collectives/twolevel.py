@@ -44,6 +44,11 @@ class TwoLevel:
             local.hand_on(leaders.give_sign)
             leaders.hand_on(local.give_sign)
 
+    @property
+    def waited(self) -> float:
+        """Seconds so far, on both levels; see :class:`dsgd.collectives.Collective`."""
+        return self._local.waited + (0.0 if self._leaders is None else self._leaders.waited)
+
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum ``buffer`` over the ranks, in place."""
         check_buffer(buffer)

@@ -51,6 +51,11 @@ class CompressedCollective:
         self.steps = 0
         self._codec, self._exact_tail = codec, exact_tail
 
+    @property
+    def waited(self) -> float:
+        """Seconds so far in which this rank has waited for others."""
+        return self.exact.waited
+
     def allreduce(self, buffer: np.ndarray) -> None:
         """Sum the decoded codes of everybody's ``buffer`` plus memory, in place; exact for integers."""
         check_buffer(buffer)

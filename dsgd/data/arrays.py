@@ -5,6 +5,7 @@ appears under its name only when it is whole.
 """
 
 import contextlib
+import io
 import json
 import math
 import mmap
@@ -17,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..foreign import is_count, read_object
 
 _MAGIC = b"DSGDARR1"
 _ALIGN = 64
+_PIECE = 1 << 20
 # MADV_POPULATE_READ of Linux, which the mmap module does not name.
 _POPULATE_READ = 22
 _DTYPES = {"float32", "float64", "int32", "int64"}
@@ -39,7 +42,11 @@ def _chunks(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]):
     start = _round_up(len(_MAGIC) + 8 + len(header))
     yield (_MAGIC + len(header).to_bytes(8, "little") + header).ljust(start, b"\0")
     for array in arrays.values():
-        yield np.ascontiguousarray(array).data.cast("B") if array.size else b""
+        flat = array.reshape(-1)
+        # What does not lie one after the other is copied piece by piece.
+        step = max(1, len(flat)) if flat.flags.c_contiguous else _PIECE
+        for begin in range(0, len(flat), step):
+            yield np.ascontiguousarray(flat[begin : begin + step]).data.cast("B")
         yield bytes(_round_up(array.nbytes) - array.nbytes)
 
 
@@ -53,7 +60,10 @@ def pack(arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> bytes:
     >>> arrays["x"].tolist(), meta
     ([0, 1, 2], {'rows': 3})
     """
-    return b"".join(_chunks(arrays, meta))
+    out = io.BytesIO()
+    for chunk in _chunks(arrays, meta):
+        out.write(chunk)
+    return out.getvalue()
 
 
 def unpack(buffer, source: str = "the message") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -71,19 +81,32 @@ def unpack(buffer, source: str = "the message") -> tuple[dict[str, np.ndarray], 
     length = int.from_bytes(view[len(_MAGIC) : start], "little")
     if start + length > len(view):
         raise DataError(f"{source} is cut short: {len(view)} bytes, and the header alone has {length}")
-    header = json.loads(bytes(view[start : start + length]))
+    header = read_object(bytes(view[start : start + length]), source, DataError)
+    table, meta, size = header.get("arrays"), header.get("meta"), header.get("size", -1)
+    if not (isinstance(table, list) and isinstance(meta, dict) and is_count(size)):
+        raise DataError(f"{source} is damaged: its header is not that of a block of arrays")
     base = _round_up(start + length)
-    if base + header["size"] > len(view):
-        raise DataError(f"{source} is cut short: {len(view)} bytes where {base + header['size']} were expected")
-    arrays = {}
-    for name, dtype, shape, offset in header["arrays"]:
-        if dtype not in _DTYPES:
-            raise DataError(f"{source} holds an array of type {dtype!r}, which is not one of {sorted(_DTYPES)}")
-        count = math.prod(shape)
-        if offset + count * np.dtype(dtype).itemsize > header["size"]:
-            raise DataError(f"{source} is damaged: array {name!r} ends outside of it")
-        arrays[name] = np.frombuffer(view, dtype, count, base + offset).reshape(shape)
-    return arrays, header["meta"]
+    if base + size > len(view):
+        raise DataError(f"{source} is cut short: {len(view)} bytes where {base + size} were expected")
+    return dict(_array(view[base : base + size], entry, source) for entry in table), meta
+
+
+def _array(content: memoryview, entry: Any, source: str) -> tuple[str, np.ndarray]:
+    """An array by its entry in the header."""
+    if not isinstance(entry, list) or len(entry) != 4 or not isinstance(entry[0], str):
+        raise DataError(f"{source} is damaged: {str(entry)[:80]} describes no array")
+    name, dtype, shape, offset = entry
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise DataError(f"{source} holds an array of type {dtype!r}, which is not one of {sorted(_DTYPES)}")
+    if not (isinstance(shape, list) and all(map(is_count, shape)) and is_count(offset) and offset % _ALIGN == 0):
+        raise DataError(f"{source} is damaged: array {name!r} has no shape, or no place")
+    count = math.prod(shape)
+    if offset + count * np.dtype(dtype).itemsize > len(content):
+        raise DataError(f"{source} is damaged: array {name!r} ends outside of it")
+    try:
+        return name, np.frombuffer(content, dtype, count, offset).reshape(shape)
+    except ValueError as error:  # more dimensions, or longer ones, than numpy has
+        raise DataError(f"{source} is damaged: array {name!r} cannot be ({error})") from error
 
 
 def write_file(path: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> int:

@@ -1,16 +1,17 @@
 """A dataset's columns, divided into blocks of about equal load: what each rank of model-parallel training owns.
 
 A block is a set of whole columns, because each column owns its own range of the weight vector; a vector column that is too large
-for a block is divided by ranges of its elements. Interactions are not divided.
+for a block is divided by ranges of its elements. An interaction is a column like any other: its members may be in other blocks.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from .layout import ColumnRange
+from .crosses import cross_columns
 from .spec import Categorical, FeatureSpec, Vector, VectorPiece
 
 # A numeric value is read in order, and costs this part of a value whose weight is looked up.
@@ -49,9 +50,9 @@ class ColumnBlock:
 
 @dataclass(frozen=True)
 class _Unit:
-    """A column, or a piece of a vector."""
+    """A column, or a piece of a vector; ``start`` is the first of its weights among those of all columns."""
 
-    order: int
+    start: int
     load: float
     width: int
     numeric: tuple[str, ...] = ()
@@ -104,20 +105,14 @@ def column_blocks(
 
 
 def _units(spec: FeatureSpec, values: Mapping[str, np.ndarray | float]):
-    order = 0
-    for name in spec.numeric:
-        yield _Unit(order, _DENSE, 1, numeric=(name,))
-        order += 1
-    for column in spec.categorical:
-        yield _Unit(order, 1.0, column.width, categorical=(column,))
-        order += 1
-    for vector in (*spec.dense_vectors, *spec.sparse_vectors):
-        yield _Unit(order, _load(vector, values), vector.width, vectors=(vector,))
-        order += 1
-
-
-def _load(vector: Vector, values: Mapping[str, np.ndarray | float]) -> float:
-    return float(np.sum(values.get(vector.name, 1.0))) if vector.sparse else _DENSE * vector.width
+    parts: list[tuple[str, Any, float, int]] = [("numeric", name, _DENSE, 1) for name in spec.numeric]
+    parts += [("vectors", v, _DENSE * v.width, v.width) for v in spec.dense_vectors]
+    parts += [("categorical", column, 1.0, column.width) for column in (*spec.categorical, *cross_columns(spec))]
+    parts += [("vectors", v, float(np.sum(values.get(v.name, 1.0))), v.width) for v in spec.sparse_vectors]
+    start = 0
+    for group, part, load, width in parts:
+        yield _Unit(start, load, width, **{group: (part,)})
+        start += width
 
 
 def _divided(unit: _Unit, share: float, values: Mapping[str, np.ndarray | float]) -> list[_Unit]:
@@ -127,20 +122,24 @@ def _divided(unit: _Unit, share: float, values: Mapping[str, np.ndarray | float]
     (vector,) = unit.vectors
     # Small parts of a share, so that the blocks can be filled evenly.
     count = min(int(np.ceil(_PIECES * unit.load / share)), vector.width)
-    loads = (
-        np.broadcast_to(np.asarray(values.get(vector.name, 1.0), float), vector.width)
-        if vector.sparse
-        else np.ones(vector.width)
-    )
-    # An element that is never used still takes room.
-    total = np.cumsum(loads + max(loads.mean(), 1e-12) / 1000)
-    edges = np.searchsorted(total, total[-1] * np.arange(1, count) / count) + 1
-    edges = np.unique(np.concatenate([[0], np.minimum(edges, vector.width), [vector.width]]))
+    known = values.get(vector.name) if vector.sparse else None
+    if known is not None and np.ndim(known):
+        loads = np.asarray(known, float)
+        # An element that is never used still takes room.
+        total = np.cumsum(loads + max(loads.mean(), 1e-12) / 1000)
+        edges = np.searchsorted(total, total[-1] * np.arange(1, count) / count) + 1
+        edges = np.unique(np.concatenate([[0], np.minimum(edges, vector.width), [vector.width]]))
+    else:
+        # All alike: no vector as long as the weights is made here.
+        edges, total = np.array([-(-vector.width * i // count) for i in range(count + 1)]), None
     pieces = []
     for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        part = unit.load * float(total[stop - 1] - (total[start - 1] if start else 0.0)) / float(total[-1])
+        if total is None:
+            part = unit.load * (stop - start) / vector.width
+        else:
+            part = unit.load * float(total[stop - 1] - (total[start - 1] if start else 0.0)) / float(total[-1])
         piece = VectorPiece(vector.name, stop - start, vector.sparse, first=start, whole=vector.width)
-        pieces.append(_Unit(unit.order, part, stop - start, vectors=(piece,)))
+        pieces.append(_Unit(unit.start + start, part, stop - start, vectors=(piece,)))
     return pieces
 
 
@@ -159,16 +158,11 @@ def _block(spec: FeatureSpec, units: Sequence[_Unit]) -> ColumnBlock:
     def parts(name: str) -> tuple:
         return tuple(part for unit in units for part in getattr(unit, name))
 
-    numeric, means = parts("numeric"), None
-    categorical = [column.name for column in parts("categorical")]
-    own = FeatureSpec(
-        numeric,
-        tuple(column for column in spec.categorical if column.name in categorical),
-        _joined(parts("vectors")),
-        missing=spec.missing,
-    )
-    whole = {(column.name, column.kind): column for column in spec.layout.columns}
-    ranges = tuple(_place(column, own, whole[column.name, column.kind]) for column in own.layout.columns)
+    means = None
+    own = FeatureSpec(parts("numeric"), parts("categorical"), _joined(parts("vectors")), missing=spec.missing)
+    # Units are neighbours, and in the order of their weights.
+    first = units[0].start
+    ranges = tuple((first + column.start, first + column.stop) for column in own.layout.columns)
     if spec.means is not None:
         means = tuple(spec.means[j] for start, stop in ranges for j in range(start, min(stop, spec.layout.dense)))
     return ColumnBlock(replace(own, means=means), ranges, sum(unit.load for unit in units))
@@ -184,9 +178,3 @@ def _joined(vectors: Sequence[Vector]) -> tuple[Vector, ...]:
         else:
             joined.append(vector)
     return tuple(joined)
-
-
-def _place(column: ColumnRange, own: FeatureSpec, whole: ColumnRange) -> tuple[int, int]:
-    piece = next((vector for vector in own.vectors if vector.name == column.name), None)
-    start = whole.start + (piece.first if isinstance(piece, VectorPiece) else 0)
-    return start, start + column.stop - column.start

@@ -69,6 +69,8 @@ class Dataset(ABC):
     roles: Roles
     # Whether a rank can be given some of the columns of rows that others have too.
     divisible = True
+    # Whether the splits tell how many rows there are.
+    counted = True
     # The layout by which rows are cut into blocks, where it is not that of these columns: ranks with other columns of the same
     # rows cut them alike.
     cut_like: Layout | None = None

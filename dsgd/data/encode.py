@@ -12,12 +12,13 @@ import pyarrow as pa
 from ..errors import DataError
 from ..kernels.gather import gather_floats, scatter_rows
 from .block import Block, make_block
-from .categories import encode_categories
+from .categories import as_dictionary, encode_categories
+from .crosses import encode_with_crosses
 from .labels import LabelCodes, encode_label
 from .numbering import Numbering
 from .numbers import as_floats, refuse_nonfinite, refuse_nulls, refuse_values
 from .resolve import Roles
-from .spec import FeatureSpec
+from .spec import CrossColumn, FeatureSpec
 from .vectors import dense_rows, sparse_rows
 from .where import Where
 
@@ -74,21 +75,18 @@ class Encoder:
         )
 
     def _column(self, batch: pa.RecordBatch, name: str, where: Where) -> pa.Array:
-        places = batch.schema.get_all_field_indices(name)
-        if len(places) != 1:
-            found = "has no column" if not places else f"has {len(places)} columns"
-            raise DataError(
-                f"{where.path or 'the data'} {found} {name!r}, and the model needs one; the columns are {batch.schema.names}"
-            )
-        return batch.column(places[0])
+        return named_column(batch, name, where)
 
     def _codes(self, batch, destination, where) -> np.ndarray | None:
         columns = self.spec.categorical
         if not columns:
             return None
         ranges = [column for column in self.spec.layout.columns if column.kind == "categorical"]
-        arrays = [self._column(batch, column.name, where) for column in columns]
-        return encode_categories(arrays, columns, ranges, destination, where, self._numbering)
+        names = dict.fromkeys(name for column in columns for name in column.sources)
+        arrays = {name: as_dictionary(self._column(batch, name, where)) for name in names}
+        if any(isinstance(column, CrossColumn) for column in columns):
+            return encode_with_crosses(arrays, columns, ranges, destination, where, self._numbering)
+        return encode_categories(list(arrays.values()), columns, ranges, destination, where, self._numbering)
 
     def _dense(self, batch, destination, where) -> np.ndarray | None:
         layout, spec = self.spec.layout, self.spec
@@ -157,6 +155,17 @@ class Encoder:
             bad = ~np.isfinite(values) | ((values < 0) if role == "weight" else False)
         refuse_values(bad, values, name, where, wanted)
         return permuted(values, order)
+
+
+def named_column(batch: pa.RecordBatch, name: str, where: Where) -> pa.Array:
+    """Return a column of a batch; DataError when there is none of that name, or more than one."""
+    places = batch.schema.get_all_field_indices(name)
+    if len(places) != 1:
+        found = "has no column" if not places else f"has {len(places)} columns"
+        raise DataError(
+            f"{where.path or 'the data'} {found} {name!r}, and the model needs one; the columns are {batch.schema.names}"
+        )
+    return batch.column(places[0])
 
 
 def impute(dense: np.ndarray, means: Sequence[float] | np.ndarray) -> None:

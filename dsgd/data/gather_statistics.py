@@ -21,10 +21,12 @@ class StatisticsPass:
     spec : FeatureSpec
     dtype : numpy dtype
         That of the blocks.
+    sparse_moments : bool
+        Whether sums of each sparse column are wanted; without them the statistics have none.
     """
 
-    def __init__(self, spec: FeatureSpec, dtype=np.float32):
-        p, sparse = spec.layout.dense, sum(vector.width for vector in spec.sparse_vectors)
+    def __init__(self, spec: FeatureSpec, dtype=np.float32, sparse_moments: bool = True):
+        p, sparse = spec.layout.dense, sum(vector.width for vector in spec.sparse_vectors) if sparse_moments else 0
         self._sparse_start = spec.sparse_start
         self._spec = spec
         self._rows, self._weight, self._norm_sum = 0, 0.0, 0.0

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..foreign import is_number
 from ..kernels.moments import count_values, scalar_moments
 from .labels import LabelCodes
 
@@ -55,11 +56,20 @@ class LabelStatistics:
         return {"class_rows": self.class_rows, "class_weight": self.class_weight}, meta
 
     @classmethod
-    def from_parts(cls, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> "LabelStatistics":
-        """The inverse of :meth:`to_parts`."""
-        classes = None if meta["classes"] is None else np.array(meta["classes"], _DTYPES[meta["kind"]])
-        scalars = {name: meta[name] for name in _SCALARS}
-        return cls(classes=classes, class_rows=arrays["class_rows"], class_weight=arrays["class_weight"], **scalars)
+    def from_parts(cls, arrays: dict[str, np.ndarray], meta: Any) -> "LabelStatistics":
+        """The inverse of :meth:`to_parts`; DataError for what it has not made."""
+        try:
+            classes = None if meta["classes"] is None else np.array(meta["classes"], _DTYPES[meta["kind"]])
+            scalars = {name: meta[name] for name in _SCALARS}
+            rows, weight = arrays["class_rows"], arrays["class_weight"]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"a worker's statistics of the labels are damaged: {error!r}") from error
+        shape = (0,) if classes is None else classes.shape
+        kept = (rows.shape, rows.dtype, weight.shape, weight.dtype) == (shape, np.int64, shape, np.float64)
+        numbers = all(is_number(value) for name, value in scalars.items() if name != "kind")
+        if len(shape) != 1 or shape[0] > MAX_CLASSES or not kept or not numbers or scalars["kind"] not in _DTYPES:
+            raise DataError("a worker's statistics of the labels are damaged: their parts do not belong together")
+        return cls(classes=classes, class_rows=rows, class_weight=weight, **scalars)
 
 
 _SCALARS = ("kind", "weight", "mean", "m2", "low", "high")

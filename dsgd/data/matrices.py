@@ -15,10 +15,12 @@ from .column_blocks import ColumnBlock
 from .dataset import Dataset, Split
 from .encode import Encoder, impute
 from .labels import encode_label
+from .layout import ColumnRange
 from .numbers import refuse_nonfinite, refuse_values
 from .order import take_rows
 from .resolve import Roles
 from .spec import FeatureSpec, Vector
+from .vectors import spark_vectors
 from .where import Where
 
 # The name of the one vector column that a matrix without column names is.
@@ -107,13 +109,22 @@ class MatrixDataset(Dataset):
         return other, other.splits()
 
     def read_located(self, split: Split, batch_rows: int, threads: int = 1) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """Yield rows as Arrow batches, the matrix as a fixed-size list; training does not come this way."""
+        """Yield rows as Arrow batches of the features and of the columns beside them; encoding does not come this way."""
         for start in range(split.start, split.start + split.rows, batch_rows):
             rows = slice(start, min(start + batch_rows, split.start + split.rows))
-            X = self.X[rows].toarray() if scipy.sparse.issparse(self.X) else np.ascontiguousarray(self.X[rows])
-            arrays = {COLUMN: pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), X.shape[1])}
+            arrays = {column.name: self._column(rows, column) for column in self._spec.layout.columns}
             arrays |= {name: pa.array(values[rows]) for name, values in self.columns.items()}
             yield pa.record_batch(arrays), Where("", self.first + start)
+
+    def _column(self, rows: slice, column: ColumnRange) -> pa.Array:
+        """Some rows of a feature: numbers, lists of them, or vectors compressed by their non-zeros."""
+        X = self.X[rows, column.start : column.stop]
+        if column.kind == "sparse":
+            X = scipy.sparse.csr_array(X)
+            return spark_vectors(X.indptr, X.indices, X.data, X.shape[1])
+        X = X.toarray() if scipy.sparse.issparse(X) else np.ascontiguousarray(X)
+        numbers = pa.array(X.ravel())
+        return numbers if column.kind == "numeric" else pa.FixedSizeListArray.from_arrays(numbers, X.shape[1])
 
     def labels(self, split: Split, batch_rows: int) -> Iterator[tuple[pa.Array, Where]]:
         """Yield labels alone: a wide sparse matrix written out row by row may not fit into memory."""

@@ -45,16 +45,18 @@ class MemoryStore:
     disk_bytes = 0
     in_memory = True
 
-    def __init__(self, dataset: MatrixDataset, splits: Sequence[Split], *, dtype=np.float32):
+    def __init__(
+        self, dataset: MatrixDataset, splits: Sequence[Split], *, dtype=np.float32, sparse_moments: bool = True
+    ):
         own, _ = dataset.only(splits)
         self._encoder = Encoder(own.spec, own.roles, dtype)
         self._block: Block | None = own.wrap(self._encoder, 0, own.X.shape[0])
         self._finish = Finish(own.spec.sparse_start)
         self.layout: Layout = own.spec.layout
-        self.statistics = self._count(own)
+        self.statistics = self._count(own, sparse_moments)
 
-    def _count(self, own: MatrixDataset) -> Statistics:
-        statistics = StatisticsPass(own.spec, self._encoder.dtype)
+    def _count(self, own: MatrixDataset, sparse_moments: bool) -> Statistics:
+        statistics = StatisticsPass(own.spec, self._encoder.dtype, sparse_moments)
         for start in range(0, self._only.rows, _STATISTICS_ROWS):
             part = self._only.slice(start, min(start + _STATISTICS_ROWS, self._only.rows))
             statistics.add(part, Where("", own.first + start))

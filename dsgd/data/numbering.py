@@ -97,10 +97,12 @@ def merge_numberings(layout: Layout, ranks: Iterable[np.ndarray]) -> Numbering:
     return merged
 
 
-def can_number(layout: Layout) -> bool:
+def can_number(layout: Layout, whole: Layout | None = None) -> bool:
     """Whether the weights are numbered: many, and all of them dense or of one category each.
 
-    Interactions are hashed from the codes of their columns, and a sparse matrix is not copied.
+    Interactions are hashed from the codes of their columns, and a sparse matrix is not copied. ``whole`` is the layout that this
+    is a block of, if it is one: of many weights all blocks are numbered, so that together they have as many as one rank has.
     """
     kinds = {column.kind for column in layout.columns}
-    return layout.size - layout.dense > _WIDE and kinds <= {"numeric", "vector", "categorical"}
+    full = whole or layout
+    return full.size - full.dense > _WIDE and kinds <= {"numeric", "vector", "categorical"}

@@ -121,6 +121,12 @@ class ParquetDataset(Dataset):
         other._spec = spec
         return other
 
+    def __copy__(self):
+        """As it is: not as it travels, for which the features are looked up in the files."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
     def __getstate__(self):
         """What a worker needs: names, the resolved spec, and the partition columns' types; no open handles."""
         state = self.__dict__ | {"_spec": self.spec, "row_filter": self.row_filter}

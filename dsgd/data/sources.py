@@ -89,13 +89,14 @@ def open_store(
     threads: int = 1,
     numbering: Numbering | None = None,
     moved: Callable[[], None] = lambda: None,
+    sparse_moments: bool = True,
 ) -> BlockStore | MemoryStore:
     """Encode a worker's splits, or wrap them if they are a matrix; the parameters are those of BlockStore.
 
     A matrix has no categories, so there is nothing to number. The caller closes the store.
     """
     if isinstance(dataset, MatrixDataset):
-        return MemoryStore(dataset, splits, dtype=dtype)
+        return MemoryStore(dataset, splits, dtype=dtype, sparse_moments=sparse_moments)
     return BlockStore(
         dataset,
         splits,
@@ -108,6 +109,7 @@ def open_store(
         threads=threads,
         numbering=numbering,
         moved=moved,
+        sparse_moments=sparse_moments,
     )
 
 

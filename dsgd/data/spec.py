@@ -29,6 +29,31 @@ class Categorical:
         """Number of weights."""
         return 1 << self.bits if self.values is None else len(self.values) + 1
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns of the data that it is made of."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class CrossColumn(Categorical):
+    """An interaction as a column of its own, where the weights of its members need not be: what one rank owns of it.
+
+    Attributes
+    ----------
+    members : tuple of Categorical
+    places : tuple of ColumnRange
+        The members' weights in the layout of all columns: a cross is hashed from positions there.
+    """
+
+    members: tuple[Categorical, ...] = ()
+    places: tuple[ColumnRange, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Its members."""
+        return tuple(member.name for member in self.members)
+
 
 @dataclass(frozen=True)
 class Vector:
@@ -100,7 +125,8 @@ class FeatureSpec:
     def __post_init__(self):
         if self.missing not in ("raise", "mean"):
             raise ConfigError(f"missing must be 'raise' or 'mean', not {self.missing!r}")
-        _check_unique(self.columns)
+        plain = (column.name for column in self.categorical if not isinstance(column, CrossColumn))
+        _check_unique((*self.numeric, *plain, *(vector.name for vector in self.vectors)))
         hashed: tuple[Categorical | Interaction, ...] = (*self.categorical, *self.interactions)
         for column in hashed:
             if not 1 <= column.bits <= 30:
@@ -117,7 +143,8 @@ class FeatureSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the source columns, each once."""
-        return (*self.numeric, *(c.name for c in self.categorical), *(v.name for v in self.vectors))
+        categorical = dict.fromkeys(name for column in self.categorical for name in column.sources)
+        return (*self.numeric, *categorical, *(vector.name for vector in self.vectors))
 
     @property
     def dense_vectors(self) -> tuple[Vector, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DataError
+from ..foreign import is_count, is_number
 from .arrays import pack, unpack
 from .label_statistics import LabelStatistics, merge_labels
 
@@ -85,9 +86,21 @@ class Statistics:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> "Statistics":
-        """The inverse of :meth:`to_bytes`."""
+        """The inverse of :meth:`to_bytes`.
+
+        Raises
+        ------
+        DataError
+            When these are no statistics, or damaged ones.
+        """
         arrays, meta = unpack(payload, "a worker's statistics")
-        label = LabelStatistics.from_parts(arrays, meta["label"])
+        shapes = {name: arrays[name].shape for name in _ARRAYS if name in arrays and arrays[name].dtype == np.float64}
+        dense, sparse = shapes.get("mean", ()), shapes.get("sparse_sum", ())
+        expected = dict(zip(_ARRAYS, (dense, dense, dense, sparse, sparse), strict=True))
+        numbers = is_count(meta.get("rows")) and all(is_number(meta.get(name)) for name in _SCALARS)
+        if not numbers or shapes != expected or not len(dense) == len(sparse) == 1:
+            raise DataError("a worker's statistics are damaged: they are not those of some rows")
+        label = LabelStatistics.from_parts(arrays, meta.get("label"))
         fields = {name: arrays[name] for name in _ARRAYS} | {name: meta[name] for name in _SCALARS}
         return cls(**fields, label=label)
 

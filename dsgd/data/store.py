@@ -98,8 +98,9 @@ class BlockStore:
         threads: int = 1,
         numbering: Numbering | None = None,
         moved: Callable[[], None] = lambda: None,
+        sparse_moments: bool = True,
     ):
-        self._dataset = dataset
+        self._dataset, self._sparse_moments = dataset, sparse_moments
         self._encoder = Encoder(dataset.spec, dataset.roles, dtype, numbering)
         self._encode, self._moved = GroupEncoder(dataset, self._encoder, seed, threads, moved), moved
         self._finish = Finish(dataset.spec.sparse_start)
@@ -213,7 +214,7 @@ class BlockStore:
             raise ValueError("the store is closed")
 
     def _encode_all(self, splits: Sequence[Split]) -> Statistics:
-        statistics = StatisticsPass(self._dataset.spec, self._encoder.dtype)
+        statistics = StatisticsPass(self._dataset.spec, self._encoder.dtype, self._sparse_moments)
         for members in self._encode.groups(splits):
             group = _Group(members, [])
             index, start = members[0].place

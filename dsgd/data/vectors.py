@@ -42,12 +42,12 @@ def dense_rows(array: pa.Array, vector: Vector, where: Where) -> np.ndarray:
     DataError
         For a null row, or one of another length; names column, file and row.
     """
-    _check_type(array, vector, where)
+    check_type(array, vector, where)
     if isinstance(vector, VectorPiece):
         rows = dense_rows(array, Vector(vector.name, vector.whole), where)
         return rows[:, vector.first : vector.first + vector.width]
     if is_spark_vector(array.type):
-        indptr, indices, values = _spark_parts(array, vector, where)
+        indptr, indices, values = spark_parts(array, vector, where)
         out = np.zeros((len(array), vector.width), values.dtype)
         out[np.repeat(np.arange(len(array)), np.diff(indptr)), indices] = values
         return out
@@ -79,9 +79,9 @@ def sparse_rows(
     """
     parts = []
     for array, vector in zip(arrays, vectors, strict=True):
-        _check_type(array, vector, where)
+        check_type(array, vector, where)
         whole = Vector(vector.name, vector.whole, True) if isinstance(vector, VectorPiece) else vector
-        indptr, indices, values = _spark_parts(array, whole, where)
+        indptr, indices, values = spark_parts(array, whole, where)
         if not np.isfinite(values.sum(dtype=np.float64)):
             dense_row = np.repeat(np.arange(len(array)), np.diff(indptr))
             bad = ~np.isfinite(values)
@@ -119,7 +119,34 @@ def place_sparse(indptr, indices, values, start: int, dtype: np.dtype, order) ->
     return {"indptr": out_indptr, "indices": out_indices, "values": out_values}
 
 
-def _check_type(array: pa.Array, vector: Vector, where: Where) -> None:
+def spark_vectors(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, width: int) -> pa.StructArray:
+    """Rows that are compressed by their non-zeros, as Spark stores its sparse vectors: the inverse of :func:`spark_parts`.
+
+    Parameters
+    ----------
+    indptr : ndarray of shape (n + 1,)
+    indices, values : ndarray of shape (m,)
+    width : int
+        Length of each vector.
+
+    Examples
+    --------
+    >>> rows = spark_vectors(np.array([0, 1, 1]), np.array([2]), np.array([0.5]), 4)
+    >>> rows.to_pylist()
+    [{'type': 0, 'size': 4, 'indices': [2], 'values': [0.5]}, {'type': 0, 'size': 4, 'indices': [], 'values': []}]
+    """
+    rows, offsets = len(indptr) - 1, pa.array(indptr.astype(np.int32))
+    arrays = [
+        pa.array(np.full(rows, _SPARSE, np.int8)),
+        pa.array(np.full(rows, width, np.int32)),
+        pa.ListArray.from_arrays(offsets, pa.array(indices.astype(np.int32, copy=False))),
+        pa.ListArray.from_arrays(offsets, pa.array(values)),
+    ]
+    return pa.StructArray.from_arrays(arrays, ["type", "size", "indices", "values"])
+
+
+def check_type(array: pa.Array, vector: Vector, where: Where) -> None:
+    """Raise DataError for a column that is not of vectors, and for a null."""
     if not (is_list(array.type) or is_spark_vector(array.type)) or (vector.sparse and is_list(array.type)):
         raise DataError(
             f"column {vector.name!r} of {where.path or 'the data'} is of type {array.type}; "
@@ -129,8 +156,14 @@ def _check_type(array: pa.Array, vector: Vector, where: Where) -> None:
     refuse_nulls(array, vector.name, where, "every row needs a vector; filter such rows out")
 
 
-def _spark_parts(array: pa.StructArray, vector: Vector, where: Where):
-    """The rows of Spark's struct as ``indptr, indices, values``; dense rows give all their elements."""
+def spark_parts(array: pa.StructArray, vector: Vector, where: Where):
+    """The rows of Spark's struct as ``indptr, indices, values``; dense rows give all their elements.
+
+    Raises
+    ------
+    DataError
+        For a vector of another length, or an index outside of it; names column, file and row.
+    """
     sparse = np.asarray(array.field("type")) == _SPARSE
     value_lists, index_lists = array.field("values"), array.field("indices")
     lengths = pc.list_value_length(value_lists).fill_null(0).to_numpy().astype(np.int64)

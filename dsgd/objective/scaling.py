@@ -55,6 +55,10 @@ class Scaling:
         ``before`` are the coefficients (k, d) of the model that the fit went on from: data in which a column is constant says
         nothing of its weight, which stays.
         """
+        if not self.scale.size and not self.sparse.size:
+            # Nothing to undo, and no copy of what may be long.
+            as_it_is = params.reshape(-1, outputs)
+            return as_it_is[:-1].T, as_it_is[-1].copy()
         matrix = params.reshape(-1, outputs).astype(np.float64)
         coef, intercept = matrix[:-1], matrix[-1]
         for columns, scale, origin in self._parts(len(coef)):

@@ -71,6 +71,13 @@ def test_which_layouts_are_numbered(spec, wanted):
     assert can_number(spec.layout) is wanted
 
 
+def test_blocks_of_many_weights_are_numbered_as_small_as_they_are():
+    many, few = (FeatureSpec((), (Categorical("c", bits), Categorical("d", 4))).layout for bits in (18, 4))
+    assert can_number(few, many)
+    assert not can_number(few, few)
+    assert not can_number(FeatureSpec((), (), (Vector("v", 10, sparse=True),)).layout, many)
+
+
 @pytest.fixture(scope="module")
 def words(tmp_path_factory):
     rng = np.random.default_rng(2)

@@ -121,10 +121,12 @@ def test_files_with_columns_of_all_kinds(table, options, standardize):
     )
 
 
-def test_interactions_are_not_divided(table):
-    dataset = dsgd.read_parquet(table[1], label="y", categorical=["c", "d"], interactions=[("c", "d")])
-    with pytest.raises(ConfigError, match="does not divide interactions yet, and there is 'c x d'"):
-        train(dataset, None, n_workers=2, mode=Columns())
+def test_steps_are_sparse_where_those_of_one_rank_are(table):
+    """For Adam they are other steps; a block of few weights is numbered too, because all columns have many."""
+    dataset = dsgd.read_parquet(table[1], label="y", numeric=["a"], categorical=["c", "d"], vectors=[], hash_bits=14)
+    config = {"optimizer": "adam", "eta0": 0.01, "batch_size": 100, "max_iter": 2, "tol": None, "dtype": "float64"}
+    one, blocks = (train(dataset, None, n_workers=n, mode=m, **config) for n, m in ((1, Sync()), (3, Columns())))
+    assert distance(blocks, one) < 1e-10
 
 
 def test_frames_in_memory(table):
@@ -159,6 +161,23 @@ def test_going_on_from_a_model(kind):
     assert models[1].t_ == models[0].t_
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "multi"])
+def test_going_on_from_a_standardised_model(kind, fit_intercept):
+    """Whose intercept holds what the columns' means take from the scores: of all columns, whoever has them."""
+    X, y = data(kind)
+    if kind != "sparse":
+        X = X + np.arange(1.0, 11.0)
+    estimator = {"optimizer": "adagrad", "max_iter": 2, "tol": None, "random_state": 0, "warm_start": True}
+    estimator |= {"batch_size": 60, "standardize": True, "dtype": "float64", "fit_intercept": fit_intercept}
+    one, blocks = (
+        dsgd.SGDClassifier(n_workers=n, mode=mode, **estimator).fit(X, y).fit(X, y)
+        for n, mode in ((1, Hybrid(1, 1)), (3, Columns()))
+    )
+    np.testing.assert_allclose(blocks.coef_, one.coef_, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(blocks.intercept_, one.intercept_, rtol=1e-8, atol=1e-10)
+
+
 def test_validation_rows_stop_all_ranks_alike():
     X, y = data("dense")
     config = {
@@ -182,6 +201,12 @@ def test_averages_and_adaptive_rates():
         one, blocks = (spread("dense", n, mode, **config | more) for n, mode in ((1, Hybrid(1, 1)), (2, Columns())))
         assert distance(blocks, one) < 1e-9
         assert blocks.epochs == one.epochs
+
+
+def test_averages_of_many_weights_are_taken_as_often():
+    config = {"optimizer": "sgd", "eta0": 0.1, "dtype": "float64", "average": True}
+    one, blocks = (spread("sparse", n, mode, **config) for n, mode in ((1, Hybrid(1, 1)), (3, Columns())))
+    assert distance(blocks, one) < 1e-9
 
 
 def test_regression_begins_at_its_null_model():
@@ -244,3 +269,12 @@ def test_a_wide_matrix_is_cut_by_what_is_in_it():
     assert max(counts) < 0.55 * X.nnz
     assert blocks[0].ranges[0][0] == 0
     assert sum(block.size for block in blocks) == X.shape[1]
+
+
+def test_a_grid_says_how_many_ranks_it_takes():
+    X, y = data("dense")
+    options = {"optimizer": "adagrad", "max_iter": 2, "tol": None, "random_state": 0}
+    grid, two = (dsgd.SGDClassifier(mode=Hybrid(1, 2), n_workers=ranks, **options).fit(X, y) for ranks in (None, 2))
+    np.testing.assert_array_equal(grid.coef_, two.coef_)
+    with pytest.raises(ConfigError, match="takes 2 workers, and n_workers is 3"):
+        dsgd.SGDClassifier(mode=Hybrid(1, 2), n_workers=3, **options).fit(X, y)

@@ -1,16 +1,19 @@
 """Small steps on a block of the columns: gradients are summed down the grid, penalties along it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ...collectives.base import Collective
 from ...collectives.shared import SharedMemory
-from ...kernels.column_steps import Gathered, column_steps
+from ...kernels.column_steps import column_steps
+from ...kernels.column_steps_multi import column_steps_multi
 from ...kernels.columns import rows_of_runs
 from ...kernels.rows import Rows
 from ...kernels.shared import DONE
+from ...kernels.touched import Touched, interleaved, make_touched
 from ...objective.share import Share
 from ..batches import Piece, bounds
 from ..global_steps import GlobalSteps
@@ -36,6 +39,8 @@ class ColumnStepwise(Stepwise):
     progress : Progress
     rows : int
         Training rows of all ranks down the grid.
+    features : int
+        Of all ranks along the grid.
     """
 
     def __init__(
@@ -47,18 +52,35 @@ class ColumnStepwise(Stepwise):
         along: Collective,
         progress: Progress,
         rows: int,
+        features: int,
     ):
         super().__init__(recipe, share, work, down, progress, rows)
-        self._along = along
+        self._along, self._features = along, features
         self._scores = np.empty(0, self.problem.dtype)
-        self._gathered: Gathered | None = None
+        self._touched: Touched | None = None
+        self._always = np.zeros(self.problem.layout.dense + 1, self.problem.dtype)
+
+    @property
+    def _takes(self) -> bool:
+        """Whether the compiled loop takes the weights out that a mini-batch touches."""
+        return self.recipe.sparse and self.problem.outputs == 1 and self.collective.size == 1
+
+    def _hold(self, params: np.ndarray, state: dict[str, Any], lazy: bool) -> None:
+        if not self._takes:
+            return super()._hold(params, state, lazy)
+        # Without a copy between: these may be most of what a machine has room for.
+        *held, self.step = self.recipe.resume(np.asarray(params, self.problem.dtype), state)
+        used = [array for array in held if array is not None]
+        self.params, own, self.last = interleaved(params, len(used), lazy)
+        for array, old in zip(own, used, strict=True):
+            array[:] = old
+        self.first, self.second = (*own, None, None)[:2]
 
     def epoch(self, epoch: int) -> float:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
         self.base = self.step
         drawn = epoch if self.recipe.shuffle else None
-        if self.average is not None:
-            self.average.begin_epoch(self.rows)
+        self.begin_average()
         if self.collective.size > 1:
             loss = GlobalSteps(self).epoch(drawn)
             self._settle()
@@ -73,10 +95,18 @@ class ColumnStepwise(Stepwise):
     def _steps_of_blocks(self, epoch: int | None) -> float:
         self.make_clock(self.own_rows + 64)
         training = self.share.training(epoch)
-        if self.problem.outputs == 1 and self.averaged is None:
-            return sum(self._block_steps(arrays, starts) for arrays, starts in training)
+        if self.averaged is None:
+            return self._blocks(training)
         count = max(1, self.own_rows // max(1, self.recipe.batch_rows))
         return GlobalSteps(self).take(self._batches(training), count)
+
+    def _blocks(self, training: Iterable[tuple[Rows, np.ndarray]]) -> float:
+        done, loss = self.pauses.begin(len(self.share.store))
+        for number, (arrays, starts) in enumerate(training, 1):
+            if number > done:
+                loss += self._block_steps(arrays, starts)
+                self.pauses.at(number, loss)
+        return loss
 
     def _batches(self, training) -> Iterator[list[Piece]]:
         for arrays, starts in training:
@@ -84,10 +114,10 @@ class ColumnStepwise(Stepwise):
                 yield [(arrays, starts, begin, end)]
 
     def _block_steps(self, arrays: Rows, starts: np.ndarray) -> float:
-        """The steps of a block, for one output; ranks that share memory meet in compiled code."""
+        """The steps of a block; ranks that share memory meet in compiled code."""
         edges = bounds(len(starts), self._runs_per_batch)
         scores = self._room(arrays, starts, edges)
-        self._make_room_for_touched(arrays, starts)
+        self._make_room_for_touched(arrays, starts, edges)
         along, total, batch, summed = self._along, 0.0, 0, False
         meeting = along.meeting(scores) if isinstance(along, SharedMemory) else None
         while True:
@@ -103,34 +133,48 @@ class ColumnStepwise(Stepwise):
 
     def _compiled(self, arrays, starts, edges, batch: int, summed: bool, scores, meeting) -> tuple[float, int, int]:
         p, r, work = self.problem, self.recipe, self.work
+        if p.outputs > 1:
+            loss, batch, self.step, missing = column_steps_multi(
+                p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run,
+                self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
+                p.dtype.type(p.weight_scale), self._along.rank == 0, work.gradient, scores, meeting, work.scratch,
+            )  # fmt: skip
+            return loss, batch, missing
         loss, batch, self.step, missing = column_steps(
             p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run, self.params,
-            self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse, p.dtype.type(p.weight_scale),
-            self._along.rank == 0, work.gradient, scores, self._gathered, meeting, work.scratch,
+            self.first, self.second, self.last, self.clock, self.step, self.base, p.dtype.type(p.weight_scale),
+            self._along.rank == 0, self._gradient(), scores, self._touched, meeting, work.scratch,
         )  # fmt: skip
         return loss, batch, missing
 
     def _room(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """For the scores of the largest mini-batch: the same length on all ranks."""
-        largest = max(
-            (rows_of_runs(starts[a:z], self.work.run, len(arrays.label)) for a, z in pairwise(edges)), default=0
-        )
+        rows = max((rows_of_runs(starts[a:z], self.work.run, len(arrays.label)) for a, z in pairwise(edges)), default=0)
+        largest = rows * self.problem.outputs
         if len(self._scores) < largest:
             self._scores = np.zeros(largest, self.problem.dtype)
         return self._scores
 
-    def _make_room_for_touched(self, arrays: Rows, starts: np.ndarray) -> None:
-        """For the weights that the largest run touches."""
-        largest = 0
-        if self.recipe.sparse:
-            layout = self.problem.layout
-            largest = self.work.run * (layout.codes + layout.crosses.count)
-            if arrays.indptr.size > 1 and len(starts):
-                stops = np.minimum(starts + self.work.run, len(arrays.label))
-                largest += int((arrays.indptr[stops] - arrays.indptr[starts]).max())
-        if self._gathered is None or len(self._gathered.positions) < largest:
-            room = [None if a is None else np.empty(largest, a.dtype) for a in (self.params, self.first, self.second)]
-            self._gathered = Gathered(np.empty(largest, np.int32), np.empty(largest, self.params.dtype), *room)
+    def _gradient(self) -> np.ndarray:
+        """Zero: of all weights, or of those that every row touches."""
+        return self.work.gradient if self._touched is None else self._always
+
+    def _make_room_for_touched(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> None:
+        """For the weights that the largest mini-batch touches."""
+        if not self._takes:
+            return
+        layout, runs = self.problem.layout, np.minimum(self.work.run, len(arrays.label) - starts)
+        values = runs * (layout.codes + layout.crosses.count)
+        if arrays.indptr.size > 1:
+            values += arrays.indptr[starts + runs] - arrays.indptr[starts]
+        largest = max((int(values[a:z].sum()) for a, z in pairwise(edges)), default=0)
+        if self._touched is None or len(self._touched.places) < largest:
+            self._touched = make_touched(self.params, self.first, self.second, self.last, largest)
+
+    @property
+    def _numbers(self) -> int:
+        # Averages are taken as often as on a rank with all columns.
+        return (self._features + 1) * self.problem.outputs
 
     def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
         # A block's penalty is of its own weights alone.

@@ -6,17 +6,20 @@ from typing import Any
 import numpy as np
 
 from ...data.column_blocks import ColumnBlock, column_blocks
-from ...data.dataset import Dataset
+from ...data.dataset import Dataset, Split
 from ...data.layout import Layout
 from ...errors import ConfigError
 from ...transport.keys import FitKeys
+from ..checkpoints.keeper import Orders
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..modes import Columns, Hybrid
 from ..task import FitTask, RankResult
 from ..used_weights import narrow, widen
 from .grid import Place
+from .keeping import Keep
 from .rank import GridTask
+from .transpose import divided
 
 _START_DEADLINE = 120.0
 
@@ -30,23 +33,16 @@ def fit_grid(
     classes,
     seen: float,
     on_report: Callable[[dict], None],
+    orders: Orders | None = None,
+    keep: Keep | None = None,
 ) -> RankResult:
     """Train with a grid of ranks; the parameters are those of :func:`dsgd.train.fit.fit`."""
     rows, columns = shape_of(config)
     spec = dataset.spec
-    for data in (dataset, validation):
-        if data is not None and not data.divisible:
-            raise ConfigError(
-                f"mode={config.mode!r} divides the columns, and the rows of {data!r} lie on their workers with all of theirs; "
-                "write them to Parquet files, or use mode='sync'"
-            )
-    if spec.interactions:
-        raise ConfigError(
-            f"mode={config.mode!r} does not divide interactions yet, and there is {spec.interactions[0].name!r}; leave them "
-            "out, or use mode='sync'"
-        )
+    if config.mode.save_to is not None and keep is None:  # type: ignore[union-attr]
+        raise ConfigError("save_to is for fits of SGDClassifier and SGDRegressor; leave it out")
     blocks = column_blocks(spec, columns, dataset.values_per_row())
-    tasks = make_tasks(dataset, config, blocks, rows, validation, initial, classes, seen)
+    tasks = make_tasks(dataset, config, blocks, rows, validation, initial, classes, seen, orders, keep)
     parts = engine.launch("dsgd.train.columns.rank:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
     return assembled(spec.layout, blocks, [RankResult.from_bytes(part) for part in parts[:columns]])
 
@@ -63,9 +59,9 @@ def shape_of(config: FitConfig) -> tuple[int, int]:
     if isinstance(mode, Columns):
         return 1, config.n_workers
     assert isinstance(mode, Hybrid)
-    if mode.rows * mode.columns != config.n_workers:
+    if mode.ranks != config.n_workers:
         raise ConfigError(
-            f"a grid of rows={mode.rows} and columns={mode.columns} takes {mode.rows * mode.columns} workers, and n_workers is "
+            f"a grid of rows={mode.rows} and columns={mode.columns} takes {mode.ranks} workers, and n_workers is "
             f"{config.n_workers}; make them agree"
         )
     return mode.rows, mode.columns
@@ -80,25 +76,26 @@ def make_tasks(
     initial: TrainedLinear | None,
     classes,
     seen: float,
+    orders: Orders | None = None,
+    keep: Keep | None = None,
 ) -> list[GridTask]:
     """One task a rank, row by row of the grid."""
     spec, names = dataset.spec, None if classes is None else np.asarray(classes).tolist()
     size = rows * len(blocks)
     keys = FitKeys.generate() if size > 1 else None
-    shares = dataset.shares(rows)
-    held_out = None if validation is None else validation.with_spec(spec)
-    kept = None if held_out is None else held_out.shares(rows)
+    nobody: list[tuple[Dataset | None, list[Split]]] = [(None, [])] * size
+    given = divided(dataset, rows, blocks)
+    kept = nobody if validation is None else divided(validation.with_spec(spec), rows, blocks)
     starts = [_start(initial, spec.layout, block) for block in blocks]
+    whole = any(data is not None and not data.divisible for data in (dataset, validation))
     tasks: list[GridTask] = []
-    for row in range(rows):
-        own, splits = dataset.only(shares[row])
-        kept_rows, kept_splits = (None, []) if held_out is None or kept is None else held_out.only(kept[row])
-        for column, block in enumerate(blocks):
-            fit = FitTask(
-                own.of_columns(block), splits, None if kept_rows is None else kept_rows.of_columns(block), kept_splits, config,
-                names, starts[column], keys, seen,
-            )  # fmt: skip
-            tasks.append(GridTask(fit, Place(len(tasks), rows, len(blocks)), spec.layout))
+    for (own, splits), (held_out, kept_splits) in zip(given, kept, strict=True):
+        place = Place(len(tasks), rows, len(blocks))
+        start = starts[place.column]
+        fit = FitTask(own, splits, held_out, kept_splits, config, names, start, keys, seen, orders)
+        to_divide = tuple(blocks) if whole else ()
+        kept_by = None if place.row else keep
+        tasks.append(GridTask(fit, place, spec.layout, blocks[place.column].ranges, to_divide, kept_by))
     return tasks
 
 
@@ -110,11 +107,11 @@ def _start(initial: TrainedLinear | None, layout: Layout, block: ColumnBlock) ->
 
 
 def assembled(layout: Layout, blocks: Sequence[ColumnBlock], parts: Sequence[RankResult]) -> RankResult:
-    """The blocks' results as one, of all weights."""
+    """The blocks' results as one: of all weights, or of none where the ranks have kept them."""
     own = [widen(part.arrays, block.spec.layout) for part, block in zip(parts, blocks, strict=True)]
     common = np.array(parts[0].arrays["common"])
-    outputs = len(own[0]["coef"])
-    arrays: dict[str, np.ndarray] = {"coef": np.zeros((outputs, layout.size), own[0]["coef"].dtype)}
+    outputs, kept = len(own[0]["coef"]), "kept" in parts[0].meta
+    arrays: dict[str, np.ndarray] = {"coef": np.zeros((outputs, 0 if kept else layout.size), own[0]["coef"].dtype)}
     # Each has taken from the intercept what its own columns' means take.
     arrays["intercept"] = common + sum(part["intercept"] - common for part in own)
     names = [name for name in ("state_first", "state_second") if name in own[0]]
@@ -126,13 +123,16 @@ def assembled(layout: Layout, blocks: Sequence[ColumnBlock], parts: Sequence[Ran
         begin = 0
         for start, stop in block.ranges:
             end = begin + stop - start
-            arrays["coef"][:, start:stop] = part["coef"][:, begin:end]
+            if not kept:
+                arrays["coef"][:, start:stop] = part["coef"][:, begin:end]
             for name in names:
                 arrays[name].reshape(-1, len(common))[start:stop] = part[name].reshape(-1, len(common))[begin:end]
             if result.meta["means"] is not None and stop <= layout.dense:
                 means[start:stop] = result.meta["means"][begin:end]
             begin = end
     meta = dict(parts[0].meta)
+    if kept:
+        meta["kept"] = [part.meta["kept"] for part in parts]
     if meta["means"] is not None or any(result.meta["means"] is not None for result in parts):
         meta["means"] = means.tolist()
     return RankResult(arrays, meta)

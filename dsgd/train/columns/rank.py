@@ -9,17 +9,24 @@ from typing import Any
 import numpy as np
 
 from ...collectives.base import Collective
+from ...data.column_blocks import ColumnBlock
 from ...data.layout import Layout
+from ...data.numbering import can_number
 from ...errors import DataError
 from .. import place as places
+from ..checkpoints.identity import moments_of
+from ..checkpoints.keeper import Keeper
+from ..checkpoints.weights import own_positions
 from ..engine import RankContext
 from ..recipe import Recipe, resolved_batch, updates_sparse
 from ..stepsize import needs_smoothness, smoothness
-from ..stores import pack_result
+from ..stores import pack_rest, pack_result
 from ..task import FitTask
 from ..worker import Rank
 from .descent import ColumnStepwise
 from .grid import Place, joined
+from .keeping import BlockWriter, Keep
+from .transpose import transposed
 from .work import ColumnPass
 
 
@@ -34,20 +41,36 @@ class GridTask:
     place : Place
     whole : Layout
         Of all columns.
+    ranges : tuple of (int, int)
+        The block's weights among those of all columns.
+    blocks : tuple of ColumnBlock
+        Of the ranks along its row of the grid, where rows come with all of their columns and are to be divided by them.
+    keep : Keep or None
+        Who keeps the block's weights, where the rank has to keep them.
     """
 
     fit: FitTask
     place: Place
     whole: Layout
+    ranges: tuple[tuple[int, int], ...]
+    blocks: tuple[ColumnBlock, ...] = ()
+    keep: Keep | None = None
+
+    @property
+    def weights(self) -> int:
+        """Of the rank's own block."""
+        return self.blocks[self.place.column].size if self.blocks else self.fit.dataset.spec.layout.size
 
 
 def run_rank(context: RankContext, task: GridTask) -> bytes:
     """Train as one rank of a grid; the first row's ranks return their blocks, the others nothing."""
-    config, own = task.fit.config, task.fit.dataset.spec.layout
+    config = task.fit.config
+    writer = None if task.keep is None else task.keep.open(task.place.column, task.place.columns)
     with contextlib.ExitStack() as stack:
         stack.enter_context(places.limit_threads(config.threads_per_worker))
-        along, down, moved = stack.enter_context(joined(context, task.place, config, task.fit.keys, own.size))
-        return ColumnRank(context, task, along, down, stack, moved).run()
+        along, down, moved = stack.enter_context(joined(context, task.place, config, task.fit.keys, task.weights))
+        fit = transposed(context, task.fit, task.blocks, task.whole, along, stack, moved)
+        return ColumnRank(context, replace(task, fit=fit), along, down, stack, moved, writer).run()
 
 
 class ColumnRank(Rank):
@@ -61,17 +84,54 @@ class ColumnRank(Rank):
         down: Collective,
         stack: contextlib.ExitStack,
         moved: Callable[[], None],
+        writer: BlockWriter | None = None,
     ):
-        self._along, self._whole = along, task.whole
+        self._along, self._whole, self._place, self._ranges = along, task.whole, task.place, task.ranges
+        self._down, self._writer = down, writer
         # Rows are drawn alike by all that have them; one rank reports.
         report = context.report if context.rank == 0 else _ignore
         context = replace(context, rank=task.place.row, size=task.place.rows, report=report)
         super().__init__(context, task.fit, down, stack, moved)
 
+    def _make_keeper(self) -> Keeper | None:
+        orders, place = self.task.checkpoint, self._place
+        if orders is None:
+            return None
+        # The ranks of the first row of the grid have all weights between them.
+        return Keeper(orders, [self._along, self._down], place.rank, self._ranges, writes=place.row == 0)
+
+    def _moments(self) -> list[list[float]]:
+        return moments_of(self.plan.statistics, dense=False)
+
+    def _kept_positions(self) -> np.ndarray:
+        assert self.keeper is not None
+        return own_positions(self._ranges, self.keeper.places())
+
     def _answer(self, params: np.ndarray, state: dict[str, Any]) -> bytes:
         # The intercept that every rank has, too; what standardisation takes from it is a matter of each block's columns.
         common = params[-self.problem.outputs :]
-        return pack_result(self.plan, params, state, self.progress, self.initial, self.positions, common=common)
+        if self._writer is None:
+            return pack_result(self.plan, params, state, self.progress, self.initial, self.positions, common=common)
+        outputs = self.problem.outputs
+        kept = None if self.initial is None else np.asarray(self.initial["coef"])
+        coef, intercept = self.plan.problem.scaling.original(params, outputs, kept)
+        record = self._writer.write(self._ranges, coef, self.positions)
+        return pack_rest(self.plan, coef[:, :0], intercept, state, self.progress, record, common=common)
+
+    def _circles(self) -> tuple[Collective, ...]:
+        return (self._along, self.collective)
+
+    def _initial(self) -> np.ndarray:
+        params = super()._initial()
+        if self.initial is None:
+            return params
+        outputs = self.problem.outputs
+        given = np.asarray(self.initial["intercept"], np.float64) if self.problem.intercept else np.zeros(outputs)
+        # The intercept that all have holds what standardisation takes from the scores, of all columns.
+        added = params[-outputs:] - given
+        self._along.allreduce(added)
+        params[-outputs:] = given + added
+        return params
 
     def _make_work(self, longest: int) -> ColumnPass:
         self._check_alike()
@@ -110,14 +170,17 @@ class ColumnRank(Rank):
         layout = self.problem.layout
         sums = np.array([layout.dense, layout.size, self.field.entries()])
         self._along.allreduce(sums)
-        # What is cheaper depends on all columns; and for some rules it is not the same step.
-        whole = replace(layout, dense=int(sums[0]), size=int(sums[1]))
+        # What is cheaper depends on all columns; and for some rules it is not the same step. A block's weights may be numbered
+        # where those of all columns would not be.
+        self._features = int(sums[1]) if can_number(self._whole) else self._whole.size
+        whole = replace(layout, dense=int(sums[0]), size=self._features)
         sparse = updates_sparse(whole, recipe.batch_rows, max(sums[2], 1.0), self.collective.size > 1)
         return replace(recipe, online=False, sparse=sparse)
 
     def _make_descent(self, rule: str, recipe: Recipe) -> ColumnStepwise:
         assert isinstance(self.work, ColumnPass)
-        return ColumnStepwise(recipe, self.share, self.work, self.collective, self._along, self.progress, self.rows)
+        circles = (self.collective, self._along)
+        return ColumnStepwise(recipe, self.share, self.work, *circles, self.progress, self.rows, self._features)
 
     def _smoothness(self, rule: str) -> float:
         if not needs_smoothness(rule) or self.config.eta0 != "auto":
