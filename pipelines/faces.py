@@ -13,6 +13,7 @@ from typing import Any
 
 from dsgd import ConfigError
 from dsgd.estimators.parameters import configuration
+from dsgd.train.checkpoints.settings import resolve as resolve_checkpoint
 from dsgd.train.modes import Mode, name_of, resolve
 
 from .sessions import dask_client, spark_session
@@ -94,6 +95,9 @@ def spark_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     translated["mode"] = name_of(mode)
     knobs = {field.name: getattr(mode, field.name) for field in fields(mode)}
     translated |= {name: knobs[core] for name, core in MODE_NAMES.items() if knobs.get(core) is not None}
+    checkpoint = resolve_checkpoint(parameters.get("checkpoint"))
+    if checkpoint is not None:
+        translated |= {"checkpointPath": checkpoint.path, "checkpointInterval": checkpoint.seconds}
     translated["dtype"] = parameters.get("dtype") or "float32"
     return translated | ({"numWorkers": parameters["n_workers"]} if parameters.get("n_workers") else {})
 
@@ -114,3 +118,14 @@ def train(engine: str, estimator: Any, dataset: Any, validation: Any = None, rep
 def linear_model(model: Any) -> Any:
     """What a fit on any engine has found: the LinearModel inside an estimator or inside Spark's model."""
     return model.core if hasattr(model, "core") else model.model_
+
+
+@contextlib.contextmanager
+def engine_of(name: str, session: Any) -> Iterator[Any]:
+    """Open the engine itself, on what :func:`session` has opened, for work that is no estimator's; None for this machine."""
+    if name == "local":
+        yield None
+        return
+    kind = getattr(importlib.import_module(ENGINES[name]), {"dask": "DaskEngine", "spark": "SparkEngine"}[name])
+    with kind(session) as engine:
+        yield engine

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from dsgd import CheckpointError
+from dsgd.foreign import read_json
 
 JOB = "job.json"
 ROLES = ("label", "weight", "offset")
@@ -43,10 +44,7 @@ def _remembered(model: str) -> dict[str, Any]:
     if content is None:
         return {}
     advice = f"fit again, or remove {JOB} and name the columns by options"
-    try:
-        facts = json.loads(content)
-    except ValueError as error:
-        raise CheckpointError(f"{model}/{JOB} is damaged: it is not JSON ({error}); {advice}") from error
+    facts = read_json(content, f"{model}/{JOB}", CheckpointError)
     if not isinstance(facts, dict) or not all(isinstance(facts.get(name), str | None) for name in ROLES):
         raise CheckpointError(f"{model}/{JOB} is damaged: it does not hold the columns of a fit; {advice}")
     return facts

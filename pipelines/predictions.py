@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from dsgd import DataError
 from dsgd.data.files import list_files
 from dsgd.fitted import LinearModel
+from dsgd.fitted.predicted import prediction_columns
 
 BATCH_ROWS = 1 << 17
 
@@ -44,16 +44,6 @@ def write_predictions(path: Path, model: LinearModel, dataset: Any, keep: Sequen
     if done != len(scores):
         raise DataError(f"{len(scores)} rows were scored and {done} were kept: the files changed meanwhile; try again")
     return done
-
-
-def prediction_columns(model: LinearModel, scores: np.ndarray) -> dict[str, pa.Array]:
-    """Return the columns that some scores give."""
-    columns = {"prediction": pa.array(model.predictions(scores))}
-    if model.classes is not None and model.loss_object.probabilities:
-        probabilities = model.probabilities(scores)
-        for k, name in enumerate(model.classes.tolist()):
-            columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(probabilities[:, k]))
-    return columns
 
 
 def _kept(dataset: Any, keep: Sequence[str], rows: int) -> Iterator[tuple[int, dict[str, pa.Array]]]:

@@ -67,7 +67,7 @@ def _facts(model: "LinearModel") -> str:
     columns = model.spec.columns
     facts = [
         f"{task} by {model.loss}",
-        f"{model.coef.size:,} weights of {_counted(len(columns), 'column')} ({_few(columns)})",
+        f"{len(model.intercept) * model.spec.layout.size:,} weights of {_counted(len(columns), 'column')} ({_few(columns)})",
     ]
     if model.epochs:
         facts.append(_counted(model.epochs, "epoch"))

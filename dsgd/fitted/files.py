@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 
 from ..data.spec import FeatureSpec
-from ..errors import CheckpointError, DSGDError
+from ..errors import CheckpointError, ConfigError, DSGDError
+from ..foreign import read_object
 from ..losses import make_loss
 from . import weights
 from .model import LinearModel
 from .place import HEADER, Place
+from .shards.record import Shards
+from .shards.saving import OBJECT_STORES
+from .shards.stored import StoredModel, all_but_weights
 
-FORMAT, VERSION = "dsgd-model", 1
+# Version 2 has its weights in shards: see dsgd.fitted.shards.
+FORMAT, VERSION, SHARDED = "dsgd-model", 1, 2
 _CLASS_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
 _KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "string"}
-# Where a rename is a copy of every byte, and not atomic.
-_OBJECT_STORES = ("s3", "gcs", "abfs")
 
 
 def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapping[str, bytes] | None = None) -> None:
@@ -56,21 +59,35 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapp
     """
     place = Place.of(path)
     place.check_free(overwrite)
-    files = weights.encode(model.coef, model.intercept)
-    header = json.dumps(_header(model, sorted(files)), indent=1, allow_nan=False).encode()
+    if isinstance(model, StoredModel):
+        files, described = {}, sharded_header(model)
+    else:
+        files = weights.encode(model.coef, model.intercept)
+        held = {"files": sorted(files), "shape": list(model.coef.shape), "dtype": model.coef.dtype.name}
+        described = _header(model, held)
+    header = json.dumps(described, indent=1, allow_nan=False).encode()
     files |= beside or {}
-    if place.filesystem.type_name in _OBJECT_STORES:
+    if place.filesystem.type_name in OBJECT_STORES:
+        if isinstance(model, StoredModel) and model.place == place:
+            raise ConfigError(f"{place.uri} is where the model has its weights; name another place")
         place.remove(place.path)
-        place.write(place.path, files)
+        _write(place, place.path, files, model)
         place.write(place.path, {HEADER: header})
         return
     unfinished = f"{place.path}.{uuid.uuid4().hex[:8]}.unfinished"
     try:
-        place.write(unfinished, files)
+        _write(place, unfinished, files, model)
         place.write(unfinished, {HEADER: header})
         place.swap(unfinished)
     finally:
         place.remove(unfinished)
+
+
+def _write(place: Place, directory: str, files: dict[str, bytes], model: LinearModel) -> None:
+    """Write files, and copy the weights of a model that has them on disk."""
+    place.write(directory, files)
+    if isinstance(model, StoredModel):
+        model.copy_weights(place, directory)
 
 
 def load(path: Any) -> LinearModel:
@@ -89,6 +106,12 @@ def load(path: Any) -> LinearModel:
     CheckpointError
         When there is no model, or it is damaged, or of a format that this version cannot read; says which file.
     """
+    found = opened(path)
+    return LinearModel(coef=found.coef, **all_but_weights(found)) if isinstance(found, StoredModel) else found
+
+
+def opened(path: Any) -> LinearModel:
+    """Load a model, but for weights in shards: then it is a :class:`StoredModel`; parameters and errors are those of load."""
     place = Place.of(path)
     header = _read_header(place)
     try:
@@ -97,12 +120,17 @@ def load(path: Any) -> LinearModel:
         expected = (1 if header["outputs"] == "single" else len(classes), spec.layout.size)  # type: ignore[arg-type]
         if shape != expected:
             raise ValueError(f"its weights are of shape {shape} and its features and classes need {expected}")
-        files = {name: place.read(name) for name in header["weights"]["files"]}
+        if header["format_version"] == SHARDED:
+            return _stored(place, header, classes, spec)
+        names = header["weights"]["files"]
+        if not isinstance(names, list):
+            raise ValueError(f"its files are {str(names)[:80]!r}")
+        files = {name: place.read(name) for name in names}
         coef, intercept = weights.decode(files, shape, str(header["weights"]["dtype"]), place.uri)
-        return _model(header, classes, spec, coef, intercept)
+        return LinearModel(coef=coef, **_fields(header, classes, spec, intercept))
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"{place.uri}/{HEADER} is damaged: {type(error).__name__}: {error}; save the model again"
         ) from error
@@ -114,7 +142,23 @@ def read_beside(path: Any, name: str) -> bytes | None:
     return place.content(name) if place.exists(f"{place.path}/{name}") else None
 
 
-def _header(model: LinearModel, files: list[str]) -> dict[str, Any]:
+def sharded_header(model: StoredModel) -> dict[str, Any]:
+    """The header of a model in shards; a few intercepts are in it themselves."""
+    held = model.shards.to_dict() | {"intercept": model.intercept.tolist()}
+    return _header(model, held) | {"format_version": SHARDED}
+
+
+def _stored(place: Place, header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec) -> StoredModel:
+    shards = Shards.from_dict(header["weights"])
+    intercept = np.array(header["weights"]["intercept"], np.float64).astype(shards.numbers)
+    if intercept.shape != (shards.outputs,) or not np.isfinite(intercept).all():
+        raise ValueError("its intercepts are not finite numbers, one an output")
+    model = StoredModel.at(place, shards, **_fields(header, classes, spec, intercept))
+    model.check()
+    return model
+
+
+def _header(model: LinearModel, held: dict[str, Any]) -> dict[str, Any]:
     classes = None
     if model.classes is not None:
         classes = {"type": _KINDS[model.classes.dtype.kind], "values": model.classes.tolist()}
@@ -128,7 +172,7 @@ def _header(model: LinearModel, files: list[str]) -> dict[str, Any]:
         "outputs": model.outputs,
         "classes": classes,
         "spec": model.spec.to_dict(),
-        "weights": {"files": files, "shape": list(model.coef.shape), "dtype": model.coef.dtype.name},
+        "weights": held,
         "fit": {
             "epochs": model.epochs,
             "steps": model.steps,
@@ -148,7 +192,11 @@ def _plain(value: Any) -> Any:
 def _classes(header: dict[str, Any]) -> np.ndarray | None:
     if header["classes"] is None:
         return None
-    return np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
+    classes = np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
+    few = len(classes) < 2 or (header["outputs"] == "single" and len(classes) > 2)
+    if classes.ndim != 1 or few:
+        raise ValueError(f"its classes are of shape {classes.shape}, and its outputs {header['outputs']!r}")
+    return classes
 
 
 def _spec(header: dict[str, Any]) -> FeatureSpec:
@@ -161,36 +209,35 @@ def _spec(header: dict[str, Any]) -> FeatureSpec:
         raise ValueError(str(error)) from error
 
 
-def _model(
-    header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec, coef: np.ndarray, intercept: np.ndarray
-) -> LinearModel:
+def _fields(
+    header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec, intercept: np.ndarray
+) -> dict[str, Any]:
+    """All of a model's fields but its weights."""
     fit = header["fit"]
-    return LinearModel(
-        coef=coef,
-        intercept=intercept,
-        classes=classes,
-        spec=spec,
-        loss=header["loss"],
-        loss_parameters=dict(header["loss_parameters"]),
-        outputs=header["outputs"],
-        epochs=int(fit["epochs"]),
-        steps=int(fit["steps"]),
-        history=tuple(fit["history"]),
-        converged=bool(fit["converged"]),
-    )
+    if not isinstance(fit["history"], list) or not all(isinstance(record, dict) for record in fit["history"]):
+        raise ValueError("its history is no list of epochs")
+    return {
+        "intercept": intercept,
+        "classes": classes,
+        "spec": spec,
+        "loss": header["loss"],
+        "loss_parameters": dict(header["loss_parameters"]),
+        "outputs": header["outputs"],
+        "epochs": int(fit["epochs"]),
+        "steps": int(fit["steps"]),
+        "history": tuple(fit["history"]),
+        "converged": bool(fit["converged"]),
+    }
 
 
 def _read_header(place: Place) -> dict[str, Any]:
-    try:
-        header = json.loads(place.read(HEADER))
-    except ValueError as error:
-        raise CheckpointError(f"{place.uri}/{HEADER} is damaged: it is not JSON ({error})") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    header = read_object(place.read(HEADER), f"{place.uri}/{HEADER}", CheckpointError)
+    if header.get("format") != FORMAT:
         raise CheckpointError(f"{place.uri}/{HEADER} is not of a model of dsgd: its format is not {FORMAT!r}")
-    if header.get("format_version") != VERSION:
+    if header.get("format_version") not in (VERSION, SHARDED):
         raise CheckpointError(
-            f"{place.uri} has format_version {header.get('format_version')!r} and this version of dsgd reads {VERSION}; "
-            "load it with the version that saved it"
+            f"{place.uri} has format_version {header.get('format_version')!r} and this version of dsgd reads {VERSION} and "
+            f"{SHARDED}; load it with the version that saved it"
         )
     if header.get("kind") != "linear":
         raise CheckpointError(f"{place.uri} holds a model of kind {header.get('kind')!r}; this version reads 'linear'")

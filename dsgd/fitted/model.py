@@ -75,11 +75,9 @@ class LinearModel(Described):
         """Return what a fit brought back, a :class:`TrainedLinear`, as a model; the optimiser's state is left behind.
 
         Softmax does not change when the same number is added to all intercepts; theirs are made to add up to 0, as Spark ML does.
+        A model that the ranks have saved reads its weights when they are asked for.
         """
-        fields = {name: getattr(trained, name) for name in cls.__dataclass_fields__}
-        if trained.outputs == "softmax":
-            fields["intercept"] = trained.intercept - trained.intercept.mean()
-        return cls(**fields)
+        return cls(**fields_of(trained)) if trained.kept is None else trained.kept
 
     def trained(self, state: dict[str, Any] | None = None) -> TrainedLinear:
         """Return the model as the start of another fit; ``state`` is the optimiser's, as in :class:`TrainedLinear`."""
@@ -256,3 +254,11 @@ class LinearModel(Described):
         from .files import save
 
         save(self, path, overwrite=overwrite)
+
+
+def fields_of(trained: TrainedLinear) -> dict[str, Any]:
+    """Return the fields of the model of a fit."""
+    fields = {name: getattr(trained, name) for name in LinearModel.__dataclass_fields__}
+    if trained.outputs == "softmax":
+        fields["intercept"] = trained.intercept - trained.intercept.mean()
+    return fields

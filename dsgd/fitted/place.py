@@ -68,6 +68,9 @@ class Place:
 
     def content(self, name: str) -> bytes:
         """Content of a file of this directory."""
+        if self.filesystem.get_file_info(f"{self.path}/{name}").type is fs.FileType.Unknown:
+            # A pipe or a device has no end, and a header may name whatever is beside it.
+            raise CheckpointError(f"{self.uri}/{name} is not a file")
         try:
             with self.filesystem.open_input_file(f"{self.path}/{name}") as file:
                 return file.read()

@@ -1,12 +1,12 @@
 """Scores of a dataset, block by block: memory holds one block and the scores, whatever the size of the data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import copy
 
 import numpy as np
 
 from ..data.block import Block
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, Split
 from ..data.encode import Encoder
 from ..data.resolve import Roles
 from ..data.spec import FeatureSpec
@@ -24,7 +24,9 @@ def features_only(dataset: Dataset, spec: FeatureSpec) -> Dataset:
     return other.with_spec(spec)
 
 
-def scored_blocks(dataset: Dataset, params: np.ndarray, outputs: int) -> Iterator[tuple[Block, np.ndarray, Encoder]]:
+def scored_blocks(
+    dataset: Dataset, params: np.ndarray, outputs: int, splits: Iterable[Split] | None = None
+) -> Iterator[tuple[Block, np.ndarray, Encoder]]:
     """Yield the dataset's blocks in the order of its rows, each with its scores and the encoder that made it.
 
     Parameters
@@ -34,10 +36,12 @@ def scored_blocks(dataset: Dataset, params: np.ndarray, outputs: int) -> Iterato
     params : ndarray of shape ((d + 1) * k,)
     outputs : int
         k.
+    splits : iterable of Split, optional
+        Only their rows; those of the dataset if not given.
     """
     encoder = Encoder(dataset.spec, dataset.roles, params.dtype)
     frame = plain_frame(dataset.spec.layout.crosses, params.dtype)
-    for split in dataset.splits():
+    for split in dataset.splits() if splits is None else splits:
         for block in dataset.blocks(split, encoder, BATCH_ROWS):
             yield block, score_rows(read_only(Rows(**vars(block))), frame, params, outputs), encoder
 

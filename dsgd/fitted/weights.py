@@ -64,7 +64,10 @@ def decode(
     """
     if len(shape) != 2 or dtype not in _DTYPES:
         raise ValueError(f"weights of shape {shape} and dtype {dtype!r}")
-    flat = np.zeros(shape[0] * shape[1], _DTYPES[dtype])
+    try:
+        flat = np.zeros(shape[0] * shape[1], _DTYPES[dtype])
+    except MemoryError as error:
+        raise CheckpointError(f"{source} has {shape[0]} x {shape[1]} weights, which do not fit the memory") from error
     intercept, missing = None, None
     for name, content in files.items():
         try:
@@ -73,12 +76,12 @@ def decode(
                 missing = int(tensors["start_total"][1])
             missing -= _place(tensors, flat)
             intercept = tensors.get("intercept", intercept)
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(f"{source}/{name} is damaged: {error}; save the model again") from error
     if intercept is None or intercept.shape != (shape[0],) or missing != 0:
         raise CheckpointError(f"the weights of {source} are not whole: {list(files)} do not hold {shape} of them")
-    if not (np.isfinite(flat.sum(dtype=np.float64)) and np.isfinite(intercept).all()):
-        raise CheckpointError(f"the weights of {source} are damaged: some are not finite")
+    if intercept.dtype not in _DTYPES.values() or not np.isfinite(intercept).all():
+        raise CheckpointError(f"the intercepts of {source} are damaged: some are no finite numbers")
     return flat.reshape(shape), intercept.astype(flat.dtype, copy=False)
 
 
@@ -87,9 +90,13 @@ def _place(tensors: dict[str, np.ndarray], flat: np.ndarray) -> int:
     values, (start, total) = tensors["value"], tensors["start_total"].tolist()
     if values.ndim != 1 or values.dtype != flat.dtype:
         raise ValueError(f"its values are of dtype {values.dtype} and shape {values.shape}")
+    # Here and not of all weights: those that nobody wrote need not be looked at, however many they are.
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise ValueError("some of its values are not finite")
     if "position" in tensors:
         position = tensors["position"]
-        if position.shape != values.shape or ((position < 0) | (position >= flat.size)).any():
+        whole = position.shape == values.shape and position.dtype == np.int64
+        if not whole or ((position < 0) | (position >= flat.size)).any():
             raise ValueError("its positions are outside of the weights")
         flat[position] = values
     else:

@@ -46,6 +46,16 @@ engine_options = stacked(
     click.option("--port-range", type=PortRange(), help="Ports at which ranks of different hosts listen."),
     click.option("--interface", help="Network interface, or address, at which they listen."),
     click.option("--deadline", type=float, metavar="SECONDS", help="Silence after which a rank counts as lost."),
+    click.option(
+        "--checkpoint",
+        metavar="PATH",
+        help="Directory that all workers share, in which the fit keeps what it needs to go on if it is begun again.",
+    ),
+    click.option(
+        "--checkpoint-seconds",
+        type=click.FloatRange(0),
+        help="With --checkpoint, seconds between two checkpoints; 60 if not given.",
+    ),
     click.option("--spark-master", metavar="URL", help="spark://... or sc://...; else this machine."),
     click.option("--memory-limit", type=ByteSize(), help="Resident memory that a worker may use, like 800MB."),
     click.option("--cache-bytes", type=ByteSize(), help="Disk that a worker may use for encoded rows, like 20GB."),
@@ -63,6 +73,12 @@ mode_options = stacked(
         "--grid-rows", "rows", type=click.IntRange(1), help="Groups of ranks among which the rows are divided."
     ),
     click.option("--grid-columns", "columns", type=click.IntRange(1), help="Ranks of a group that divide the columns."),
+    click.option(
+        "--save-from-ranks",
+        "save_to",
+        is_flag=True,
+        help="Each rank saves its block of the columns; all must reach the directory of --out.",
+    ),
     click.option("--shards", type=click.IntRange(1), help="Parameter shards, among which the weights are divided."),
     click.option(
         "--correction", type=click.Choice(["none", "rate", "delay"]), help="What is done about stale gradients."
@@ -108,6 +124,8 @@ MODE = (
     "correction",
     "rows",
     "columns",
+    "save_to",
+    "overwrite",
 )
 MODEL = ("loss", "penalty", "alpha", "l1_ratio", "optimizer", "learning_rate", "eta0", "max_iter", "batch_size", "tol")
 LIMITS = ("port_range", "interface", "deadline", "memory_limit", "cache_bytes")
@@ -130,7 +148,7 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
 
     Validation rows, of --validation or --validation-filter, stop the fit early, and the best epoch is what is saved.
     """
-    from dsgd import read_parquet
+    from dsgd import Checkpoint, read_parquet
     from dsgd.display.progress import movable, shown
     from dsgd.errors import in_words_of
 
@@ -138,6 +156,9 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
     from ..outputs import check_model
 
     check_model(out, force)
+    # What is in shards is written by the ranks themselves.
+    options["overwrite"] = force or None if options["save_to"] else None
+    options["save_to"] = out if options["save_to"] else None
     columns = given({name: options[name] for name in DATA})
     dataset = read_parquet(data, **columns, filters=list(options["filters"]) or None)
     held_out = None
@@ -146,8 +167,15 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
         held_out = read_parquet(options["validation"] or data, **columns, filters=rows)
         options["early_stopping"] = True
     parameters = given({name: options[name] for name in (*MODEL, *OTHER)} | {"n_workers": options["workers"]})
+    seconds = given({"seconds": options["checkpoint_seconds"]})
+    if options["checkpoint"] is not None:
+        parameters["checkpoint"] = Checkpoint(options["checkpoint"], **seconds)
+    elif seconds:
+        raise click.UsageError(
+            "--checkpoint-seconds is for checkpoints, and there is no --checkpoint; give both, or neither"
+        )
     engine, task = options["engine"], options["task"]
-    place = {"workers": options["workers"], "address": _address(options)}
+    place = {"workers": options["workers"], "address": address(options)}
     with in_words_of(_words(engine)):
         mode = _mode(options)
         check(task, parameters, mode)
@@ -158,18 +186,27 @@ def command(data: str, out: str, force: bool, **options: Any) -> None:
 
 
 def _save(model: Any, out: str, force: bool, facts: dict[str, Any]) -> None:
-    """Save a model with what is worth remembering about the fit."""
+    """Save a model with what is worth remembering about the fit; one that its ranks have saved lacks nothing but that."""
     from dsgd.fitted import save
+    from dsgd.fitted.shards.stored import StoredModel
 
     from ..jobs import job_file
 
-    save(model, out, overwrite=force, beside=job_file(**facts))
+    if isinstance(model, StoredModel):
+        model.place.write(model.place.path, job_file(**facts))
+    else:
+        save(model, out, overwrite=force, beside=job_file(**facts))
 
 
 def _words(engine: str) -> dict[str, str]:
     """From the names of parameters to the options that they are here."""
     options = {name: f"--{name.replace('_', '-')}" for name in (*MODEL, *MODE, *OTHER, "mode")}
-    options |= {"rows": "--grid-rows", "columns": "--grid-columns"}
+    options |= {
+        "rows": "--grid-rows",
+        "columns": "--grid-columns",
+        "save_to": "--save-from-ranks",
+        "overwrite": "--force",
+    }
     options |= {"n_workers": "--workers", "max_iter": "--epochs", "random_state": "--seed", "seed": "--seed"}
     if engine == "spark":
         from spark_ext.params.names import SPARK_NAMES
@@ -186,7 +223,7 @@ def _mode(options: dict[str, Any]) -> Any:
     return make_mode(options["mode"] or "sync", knobs) if knobs or options["mode"] else None
 
 
-def _address(options: dict[str, Any]) -> str | None:
+def address(options: dict[str, Any]) -> str | None:
     """Where the engine is; an address of another engine is a mistake worth telling."""
     owners = {"dask_scheduler": "dask", "spark_master": "spark"}
     for name, owner in owners.items():

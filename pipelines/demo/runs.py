@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from dsgd import Async, Sync, read_parquet
+from dsgd import Async, Columns, Sync, read_parquet
 from dsgd.fitted import load
 from dsgd.train.modes import Mode
 
@@ -39,13 +39,16 @@ RUNS = (
     Run("local", "ring", Sync()),
     Run("local", "model averaging", Sync(local_steps="epoch")),
     Run("local", "asynchronous", Async()),
+    Run("local", "column blocks", Columns()),
     Run("dask", "ring", Sync()),
     Run("dask", "tree-aggregate", Sync(topology="engine")),
     Run("dask", "asynchronous", Async()),
+    Run("dask", "column blocks", Columns()),
     Run("spark", "ring", Sync()),
     Run("spark", "tree-aggregate", Sync(topology="engine")),
     # A shard takes one of the session's two slots.
     Run("spark", "asynchronous", Async(), ranks=1),
+    Run("spark", "column blocks", Columns()),
 )
 
 

@@ -170,7 +170,7 @@ def test_weights_that_are_not_finite(tmp_path):
     model = model_of()
     model.coef[0, 3] = np.nan
     model.save(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="some are not finite"):
+    with pytest.raises(CheckpointError, match="some of its values are not finite"):
         load(tmp_path / "model")
 
 
