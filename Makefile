@@ -3,6 +3,7 @@
 #   make demo     train on 336,776 flights with the local engine, Dask and Spark; a table and demo-output/report.html
 #   make test     all checks and tests                make bench    ratios against peers, into docs/benchmarks.md
 #   make lint     ruff, import walls, types           make clean    remove what the targets above made
+#   make fuzz     every parser under atheris          make soak     fits for MINUTES=30, and what stays behind
 #
 # PYTHON picks the interpreter (3.10 or newer), VENV the directory of the environment, TESTS what `make test` hands to pytest.
 
@@ -13,6 +14,9 @@ MAKEFLAGS += --no-builtin-rules
 
 VENV ?= .venv
 TESTS ?= tests
+# Seconds for each parser under atheris, and minutes of fits.
+EACH ?= 60
+MINUTES ?= 30
 BIN := $(VENV)/bin
 NEWEST := for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo "$$p" && break; done
@@ -22,7 +26,7 @@ VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.ver
 # The environment belongs to one version of Python: another PYTHON makes it anew.
 MADE := $(VENV)/.made-$(VERSION)
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench lint fuzz soak clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +66,12 @@ test: lint
 
 bench: $(VENV)/.installed-bench
 	@"$(BIN)/python" -m benchmarks
+
+fuzz: $(VENV)/.installed-fuzz
+	@"$(BIN)/python" -m tests.fuzz all $(EACH)
+
+soak: $(VENV)/.installed-all
+	@"$(BIN)/python" -m benchmarks.soak --minutes $(MINUTES)
 
 clean:
 	rm -rf "$(VENV)" demo-output build dist *.egg-info spark-warehouse metastore_db derby.log \

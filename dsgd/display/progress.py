@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from .stragglers import said
+
 Report = Callable[[dict[str, Any]], None]
 # Seconds between two looks of a bar: epochs may be shorter than what showing them costs.
 _PAUSE = 0.1
@@ -36,6 +38,8 @@ class State:
         Of the last epoch; empty before the first.
     ended : str or None
         None while the fit runs; then "" or, when it did not come to its end, the name of the error.
+    times : tuple of dict
+        How long the workers were busy and waited in each epoch, where that is known.
     """
 
     name: str
@@ -43,6 +47,7 @@ class State:
     objectives: tuple[float, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)
     ended: str | None = None
+    times: tuple[dict[str, Any], ...] = ()
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -53,8 +58,12 @@ class State:
     def after(self, record: dict[str, Any]) -> "State":
         """The state after another epoch; a fit that begins again counts from 1 again."""
         kept = self.objectives if record["epoch"] > self.epoch else ()
+        times = self.times if record["epoch"] > self.epoch else ()
+        more = ({name: record[name] for name in ("busy", "waiting")},) if record.get("busy") else ()
         objective = record.get("objective")
-        return replace(self, record=record, objectives=kept if objective is None else (*kept, objective))
+        return replace(
+            self, record=record, objectives=kept if objective is None else (*kept, objective), times=(*times, *more)
+        )
 
     def counted(self) -> str:
         """Epochs in words.
@@ -85,6 +94,8 @@ class State:
             parts.append(f"{_short(self.epoch * record['rows'] / record['seconds'])} rows/s")
         if self.ended:
             parts.append(f"stopped by {self.ended}")
+        elif self.ended is not None:
+            parts += filter(None, [said(self.times)])
         return ", ".join(parts)
 
     def said(self, *more: str) -> str:
@@ -176,6 +187,8 @@ class Lines:
 
     def update(self, state: State) -> None:
         """Print the epoch, once."""
+        if state.ended == "" and (slow := said(state.times)):
+            print(slow, file=sys.stderr)
         if not state.epoch or (state.ended is not None and state.epoch == self._told):
             return
         self._told = state.epoch
