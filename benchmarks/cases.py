@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from .click import NON_ZEROS
+from .column_runs import COLUMNS, MLLIB_COLUMNS
 from .measure import Line
 
 
@@ -191,6 +192,23 @@ CASES = (
             Line("async_slow", "the same with one worker slowed 4x: ring / asynchronous", "speedup", "async_slow", 2.0,
                  "ring_slow", loss_margin=0.001),
         ),
+    ),
+    Case(
+        "column_steps", "benchmarks.column_runs:column_steps", 2, 600, 3,
+        (
+            *(
+                Line(f"columns_{d:.0e}", f"steps of column blocks, two processes, b = 1000, {d:,} columns", "rate", f"{d:.0e}",
+                     target, unit="steps/s")
+                for d, target in zip(COLUMNS, (5000, 4000, 1500), strict=True)
+            ),
+            *(
+                Line(f"columns_{d:.0e}_l2", "the same with an l2 penalty", "rate", f"{d:.0e}, l2", None, unit="steps/s")
+                for d in COLUMNS
+            ),
+            Line("columns_mllib", f"a step with {MLLIB_COLUMNS:,} columns / LogisticRegressionWithSGD of MLlib, local[2]",
+                 "speedup", "mllib_columns", 1000, "mllib"),
+        ),
+        data="100,000 rows of 30 values (20,000 beside MLlib)",
     ),
     Case(
         "cost_per_row", "benchmarks.runs:cost_per_row", 1, 2400, 3,

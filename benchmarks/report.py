@@ -23,9 +23,10 @@ Data: *dense*, 1M x 100 standard normal float32, labels from a logistic model wi
 numbers (as log1p) and 26 columns of strings with Zipf(1.3) frequencies, labels from an additive logistic model, as 8 Parquet
 files. The last tenth of the rows is held out. Peers: `benchmarks/peers`; samples and versions: `benchmarks/results`.
 
-Two things that are no ratios have programs of their own: `python -m benchmarks.staleness` makes the table and the picture of
+Three things that are no ratios have programs of their own: `python -m benchmarks.staleness` makes the table and the picture of
 [what staleness costs](guides/asynchronous.md#what-staleness-costs-and-what-helps) (with `--draw` from what was recorded, without
-running anything), and `python -m benchmarks.deaths` kills members of asynchronous fits (the table at the end of this page).
+running anything), `python -m benchmarks.columns` those of [a step of column blocks](guides/columns.md#what-a-step-costs), and
+`python -m benchmarks.deaths` kills members of asynchronous fits (the table at the end of this page).
 
 | benchmark | what | ours | peer | figure (least, greatest) | target | reached | note |
 |---|---|---|---|---|---|---|---|

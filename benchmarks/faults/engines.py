@@ -1,0 +1,199 @@
+"""Where the fits run: processes of this machine, a Dask LocalCluster with Nannies, a Spark standalone cluster in small."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+import dsgd
+from dsgd.train.config import FitConfig
+from dsgd.train.fit import fit
+
+from .members import DisturbedEngine
+from .plan import DEADLINE
+
+RANKS, EPOCHS, BATCH = 2, 40, 64
+ROWS, COLUMNS = 60_000, 6
+# Steps between two checkpoints; a part of an epoch.
+STEPS = 300
+
+
+def write_rows(path: Path) -> None:
+    """The rows that all fits are made of, with a seed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(0)
+    x, city = random.normal(size=(COLUMNS, ROWS)).astype(np.float32), random.integers(0, 300, ROWS)
+    y = (x.sum(axis=0) + 0.1 * (city % 7) + random.logistic(size=ROWS) > 0).astype(np.int8)
+    table = pa.table({f"x{j}": values for j, values in enumerate(x)} | {"city": [f"c{v}" for v in city], "y": y})
+    pq.write_table(table, path, row_group_size=ROWS // 20)
+
+
+def mode_of(name: str) -> Any:
+    """A mode's name in the plan as the library's own."""
+    return {
+        "ring": dsgd.Sync(topology="ring"),
+        "engine": dsgd.Sync(topology="engine", local_steps="epoch"),
+        "async": dsgd.Async(shards=1, snapshot_seconds=0.5),
+        "columns": dsgd.Columns(),
+    }[name]
+
+
+class Local:
+    """Fits in processes of this machine; the caller begins them again."""
+
+    begins_again = False
+
+    def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
+        self._mode, self._rows, self._checkpoints, self._fault = mode, rows, checkpoints, fault
+        self.expected = RANKS + (mode == "async")
+
+    def fit(self, on_report: Callable[[dict], None]) -> np.ndarray:
+        """Fit; goes on from a checkpoint that is there. Returns the weights."""
+        proxied = self._fault in ("reset", "delay", "silence")
+        # A proxy in Python takes milliseconds a step.
+        rows, steps = (BATCH * 32, STEPS // 32) if proxied else (BATCH, STEPS)
+        config = FitConfig(
+            mode=mode_of(self._mode), n_workers=RANKS, optimizer="adagrad", eta0=0.1, alpha=1e-4, batch_size=rows,
+            max_iter=EPOCHS, tol=None, seed=1, standardize=True, deadline=DEADLINE,
+            cache_bytes=0 if self._fault == "parquet" else None,
+            checkpoint=dsgd.Checkpoint(str(self._checkpoints), seconds=None, steps=steps),
+        )  # fmt: skip
+        files = self._fault in ("blocks", "parquet", "disk, scratch")
+        with DisturbedEngine(files, proxied) as engine:
+            model = fit(dsgd.read_parquet(str(self._rows), label="y"), config, engine, on_report=on_report)
+        return np.append(model.coef.ravel(), model.intercept)
+
+    def victims(self) -> list[psutil.Process]:
+        """The processes of the ranks, in their order, or of the pool."""
+        return ranks_of(psutil.Process(), self._mode)
+
+    def left(self) -> list[str]:
+        """What else the engine has left, beside what any may leave."""
+        return []
+
+    def close(self) -> None:
+        """Nothing lasts from fit to fit."""
+
+
+def ranks_of(driver: psutil.Process, mode: str) -> list[psutil.Process]:
+    """The processes that work for a driver on its machine."""
+    word = "popen_loky_posix" if mode == "engine" else "dsgd.train.local.child"
+    found = []
+    for child in driver.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any(word in argument for argument in child.cmdline()):
+                found.append(child)
+    return sorted(found, key=lambda child: child.create_time())
+
+
+class Dask:
+    """Fits on a LocalCluster whose workers have Nannies, which bring them back."""
+
+    begins_again = True
+    expected = RANKS
+
+    def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
+        import distributed
+
+        self._mode, self._rows, self._checkpoints = mode, rows, checkpoints
+        self._place = checkpoints.parent / "dask"
+        self._cluster = distributed.LocalCluster(
+            n_workers=RANKS, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            local_directory=str(self._place),
+        )  # fmt: skip
+        self._client = distributed.Client(self._cluster)
+
+    def fit(self, on_report: Callable[[dict], None]) -> np.ndarray:
+        """As :meth:`Local.fit`."""
+        import dask_ext
+
+        model = dask_ext.SGDClassifier(
+            mode=mode_of(self._mode), n_workers=RANKS, optimizer="adagrad", eta0=0.1, alpha=1e-4, batch_size=BATCH,
+            max_iter=EPOCHS, tol=None, random_state=1, standardize=True, deadline=2 * DEADLINE, verbose=on_report,
+            checkpoint=dsgd.Checkpoint(str(self._checkpoints), seconds=None, steps=STEPS),
+        ).fit(dsgd.read_parquet(str(self._rows), label="y"))  # fmt: skip
+        return np.append(model.coef_.ravel(), model.intercept_)
+
+    def victims(self) -> list[psutil.Process]:
+        """The workers."""
+        return [psutil.Process(number) for number in self._client.run(os.getpid, on_error="ignore").values()]
+
+    def left(self) -> list[str]:
+        """Tasks on the scheduler, and directories of fits."""
+        tasks = self._client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
+        return [f"task {task}" for task in tasks] + [str(path) for path in self._place.rglob("dsgd-*")]
+
+    def close(self) -> None:
+        """Stop the cluster."""
+        self._client.close()
+        self._cluster.close()
+
+
+class Spark:
+    """Fits on two executors of a standalone cluster, which Spark starts for one session (``local-cluster``)."""
+
+    begins_again = True
+    expected = RANKS
+
+    def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+        os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        from pyspark.sql import SparkSession
+
+        self._mode, self._rows, self._checkpoints = mode, rows, checkpoints
+        self._place = checkpoints.parent / "spark"
+        settings = {
+            "ui.enabled": "false", "ui.showConsoleProgress": "false", "driver.host": "127.0.0.1",
+            "driver.bindAddress": "127.0.0.1", "executor.memory": "512m", "executor.cores": "1", "cores.max": "2",
+            "local.dir": str(self._place), "sql.warehouse.dir": str(self._place / "warehouse"),
+        }  # fmt: skip
+        builder = SparkSession.builder.master(f"local-cluster[{RANKS},1,1024]").appName("dsgd-faults")
+        for key, value in settings.items():
+            builder = builder.config(f"spark.{key}", value)
+        self._spark = builder.getOrCreate()
+        self._spark.sparkContext.setLogLevel("OFF")
+
+    def fit(self, on_report: Callable[[dict], None]) -> np.ndarray:
+        """As :meth:`Local.fit`; the epochs are told in the log."""
+        import spark_ext
+
+        from .session import reading_epochs
+
+        modes = {"async": {"mode": "async"}, "columns": {"mode": "columns"}}
+        steps = {"topology": "engine", "localSteps": "epoch"} if self._mode == "engine" else {"topology": self._mode}
+        model = spark_ext.SGDClassifier(
+            **modes.get(self._mode, steps), numWorkers=RANKS, optimizer="adagrad", stepSize=0.1, regParam=1e-4,
+            maxIter=EPOCHS, tol=0.0, nIterNoChange=EPOCHS, seed=1, deadline=10.0, checkpointPath=str(self._checkpoints),
+            checkpointInterval=0.0, **({} if self._mode == "engine" else {"batchSize": BATCH}),
+        )  # fmt: skip
+        with reading_epochs("spark_ext", on_report):
+            core = model.fitParquet(dsgd.read_parquet(str(self._rows), label="y")).core
+        return np.append(core.coef.ravel(), core.intercept)
+
+    def victims(self) -> list[psutil.Process]:
+        """The executors."""
+        found = []
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name() == "java" and any("ExecutorBackend" in word for word in child.cmdline()):
+                    found.append(child)
+        return found
+
+    def left(self) -> list[str]:
+        """Jobs that run, and directories of fits."""
+        jobs = self._spark.sparkContext.statusTracker().getActiveJobsIds()
+        return [f"job {job}" for job in jobs] + [str(path) for path in self._place.rglob("dsgd-*")]
+
+    def close(self) -> None:
+        """Stop the session, and with it the cluster."""
+        self._spark.stop()
+
+
+ENGINES = {"local": Local, "dask": Dask, "spark": Spark}

@@ -1,0 +1,47 @@
+"""MLlib's LogisticRegressionWithSGD on an RDD of sparse vectors: the seconds of an iteration.
+
+A job has costs that do not come with iterations: what is measured is the difference of a fit of more and one of fewer.
+"""
+
+import time
+
+import numpy as np
+import scipy.sparse
+from pyspark.mllib.classification import LogisticRegressionWithSGD
+from pyspark.mllib.linalg import SparseVector
+from pyspark.mllib.regression import LabeledPoint
+from pyspark.sql import SparkSession
+
+from ..measure import Sample
+
+
+def points(spark: SparkSession, X: scipy.sparse.csr_matrix, y: np.ndarray, cores: int):
+    """The rows as a cached RDD of labelled sparse vectors, in a partition a core."""
+    d, edges = X.shape[1], X.indptr
+    rows = [
+        LabeledPoint(
+            float(y[i] > 0), SparseVector(d, X.indices[edges[i] : edges[i + 1]], X.data[edges[i] : edges[i + 1]])
+        )
+        for i in range(len(y))
+    ]
+    cached = spark.sparkContext.parallelize(rows, cores).cache()
+    cached.count()
+    return cached
+
+
+def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 6) -> Sample:
+    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from a fit of ``few`` iterations and one of ``many``."""
+    seconds = []
+    for count in (few, many):
+        begun = time.perf_counter()
+        LogisticRegressionWithSGD.train(
+            rdd,
+            iterations=count,
+            step=0.1,
+            miniBatchFraction=batch / rows,
+            regParam=0.0,
+            convergenceTol=0.0,
+            validateData=False,
+        )
+        seconds.append(time.perf_counter() - begun)
+    return Sample((seconds[1] - seconds[0]) / (many - few), detail={"iterations": many - few})
