@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,14 +16,14 @@ from distributed import threadpoolexecutor
 from distributed.worker import thread_state
 
 from dsgd.errors import ConfigError
-from dsgd.train.again import COME_BACK, again
+from dsgd.train.again import COME_BACK, again, room_for
 
 from .stopping import stopped_by
 
 _log = logging.getLogger(__name__)
 # Seconds: for a fit to end when nobody waits for it any more; for a worker that was lost to come back, when the fit may do with
 # fewer.
-_END, _COME_BACK = 60.0, 15.0
+_END = 60.0
 
 
 def in_task() -> bool:
@@ -91,7 +90,7 @@ async def _awaited(client: distributed.Client, work: Callable[[], Any]) -> Any:
         raise
 
 
-def fit(work: Callable[[], Any], name: str, size: int | None) -> Any:
+def fit(work: Callable[[], Any], name: str, size: int | None, least: int | None = None) -> Any:
     """Do the work of a fit, again if a worker is lost; see :func:`call`.
 
     Parameters
@@ -101,35 +100,34 @@ def fit(work: Callable[[], Any], name: str, size: int | None) -> Any:
         Of the estimator, for the log.
     size : int or None
         Ranks; None is one a worker.
+    least : int or None
+        Ranks that are enough to go on with.
 
     Raises
     ------
     WorkerLost
         When workers were lost four times, or none has come back.
     """
-    return call(lambda: _again(work, name, size))
+    return call(lambda: _again(work, name, size, least))
 
 
-def _again(work: Callable[[], Any], name: str, size: int | None) -> Any:
+def _again(work: Callable[[], Any], name: str, size: int | None, least: int | None) -> Any:
     client = current()
     if client is None:  # A cluster of the fit's own, which ends with it.
         return work()
     before = len(client.nthreads())
-    lost_at: list[float] = []
-
-    def room() -> bool:
-        lost_at[:] = lost_at or [time.monotonic()]
-        threads = client.nthreads()
-        if size is not None:
-            return sum(threads.values()) >= size
-        return len(threads) >= before or (bool(threads) and time.monotonic() - lost_at[0] > _COME_BACK)
+    room = room_for(before, None, lambda: len(client.nthreads()))
 
     def attempt() -> Any:
-        lost_at.clear()
+        nonlocal room
+        if size is not None:
+            room = room_for(size, least, lambda: sum(client.nthreads().values()))
+        else:
+            room = room_for(before, least or 1, lambda: len(client.nthreads()))
         return work()
 
     with stepped_aside():
-        return again(attempt, name, room, COME_BACK, _log)
+        return again(attempt, name, lambda: room(), COME_BACK, _log)
 
 
 @contextlib.contextmanager

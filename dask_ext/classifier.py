@@ -79,6 +79,9 @@ class SGDClassifier(DaskFace, LocalClassifier):
         How the work is spread over ranks: in steps that all take together, or by parameter shards, without waiting.
     n_workers : int or None, default=None
         Ranks; None is one a worker of the cluster.
+    min_workers : int or None, default=None
+        With how many ranks, at least, a fit goes on that has lost some, if their workers do not come back within 15 s; as many
+        as it began with if not given, or any number where ``n_workers`` is not.
     threads_per_worker : int, default=1
         Threads that a rank may use, where its work can be split: reading and encoding rows, large matrix products.
     n_jobs : int or None, default=None
@@ -97,8 +100,12 @@ class SGDClassifier(DaskFace, LocalClassifier):
     interface : str or None, default=None
         Network interface (its name, such as "eth0") or address at which they listen; None is that by which the engine knows
         their host.
-    deadline : float, default=60.0
+    deadline : float, default=30.0
         Seconds without a sign of life after which a rank counts as lost.
+    checkpoint : str, Checkpoint or None, default=None
+        A directory that all workers share, in which the fit keeps what it needs to go on: begun again after a death, of the
+        driver's too, it goes on from there, with any number of workers. ``Checkpoint(path, seconds=..., steps=...)`` says how
+        often.
     verbose : int or callable, default=0
         1 is a bar with the objective in a notebook or a terminal, and a line an epoch elsewhere; 2 is always lines. Both go to
         the standard error. Or what to call with each epoch's record, a dict.
@@ -164,6 +171,7 @@ class SGDClassifier(DaskFace, LocalClassifier):
         hash_bits=18,
         mode="sync",
         n_workers=None,
+        min_workers=None,
         threads_per_worker=1,
         n_jobs=None,
         dtype=None,
@@ -172,7 +180,8 @@ class SGDClassifier(DaskFace, LocalClassifier):
         encrypt=True,
         port_range=None,
         interface=None,
-        deadline=60.0,
+        deadline=30.0,
+        checkpoint=None,
         verbose=0,
     ):
         self.warmup_steps, self.epsilon, self.n_jobs = warmup_steps, epsilon, n_jobs
@@ -187,3 +196,4 @@ class SGDClassifier(DaskFace, LocalClassifier):
         self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
         self.port_range, self.interface, self.deadline = port_range, interface, deadline
+        self.checkpoint, self.min_workers = checkpoint, min_workers

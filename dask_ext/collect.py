@@ -13,6 +13,7 @@ import dask
 import distributed
 import numpy as np
 
+from dsgd.data.elements import joined
 from dsgd.data.matrices import COLUMN
 from dsgd.data.resolve import Options, Roles
 from dsgd.data.sources import NO_NAMES, refuse_options
@@ -25,6 +26,9 @@ from .kinds import is_array
 from .partitions import Partition, PartitionsDataset
 from .pieces import GIVEN
 from .watching import cancelled, wait
+
+# Partitions whose first rows tell how often elements are used.
+_LOOKED_AT = 8
 
 
 def collect(
@@ -72,6 +76,14 @@ def collect(
         for future, found in zip(futures, described, strict=True)
     ]
     return PartitionsDataset(partitions, *_agreed(described), places)
+
+
+def look(client: distributed.Client, dataset: PartitionsDataset, who: str = "fit") -> None:
+    """Have a dataset know about how often the elements of its sparse vectors are used, from a few rows of some partitions."""
+    names = [vector.name for vector in dataset.spec.sparse_vectors]
+    some = [partition.data for partition in dataset.partitions if partition.rows][:_LOOKED_AT] if names else []
+    found = Tasks(client, who).ask("sample", pieces.samples, some, dataset.spec)
+    dataset.samples = {name: joined([own[name] for own in found]) for name in names}
 
 
 def _agreed(described: Sequence[pieces.Described]) -> tuple[Roles, Any]:

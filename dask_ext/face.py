@@ -11,10 +11,12 @@ from dsgd.data.matrices import COLUMN
 from dsgd.errors import DataError
 from dsgd.estimators import inputs
 from dsgd.metrics import Metrics
+from dsgd.train.again import refuse_least
 from dsgd.train.local import LocalEngine
+from dsgd.train.modes import Columns, Hybrid, resolve
 
 from . import calling, parquet
-from .collect import collect
+from .collect import collect, look
 from .engine import DaskEngine
 from .kinds import is_collection, is_frame, is_parts
 from .measuring import measure
@@ -72,7 +74,15 @@ class DaskFace:
     def _fitted_by(self, work: Any, X: Any) -> Any:
         if self._stays_here(X):
             return work()
-        return calling.fit(work, type(self).__name__, self.n_workers)  # type: ignore[attr-defined]
+        estimator: Any = self
+        refuse_least(estimator.min_workers, estimator.n_workers, isinstance(resolve(estimator.mode), Hybrid))
+        return calling.fit(work, type(self).__name__, estimator.n_workers, estimator.min_workers)
+
+    def _ranks(self, engine: Any) -> int:
+        estimator: Any = self
+        if estimator.min_workers is None or estimator.n_workers is None:
+            return super()._ranks(engine)  # type: ignore[misc]
+        return max(estimator.min_workers, min(estimator.n_workers, engine.slots()))
 
     def _stays_here(self, X: Any) -> bool:
         """Whether a fit is done where it is called: in a task that has its data, as the searches run them side by side."""
@@ -101,9 +111,11 @@ class DaskFace:
         beside = {"label": y, "weight": sample_weight, "offset": offset}
         dataset: Any = parquet.recognised(X, beside, features) if is_frame(X) else None
         if dataset is None:
-            places = engine.places(estimator.n_workers or engine.slots())
+            places = engine.places(self._ranks(engine))
             dataset = collect(engine.client, X, beside, features, places, type(self).__name__)
             engine.at_close(dataset.release)
+            if isinstance(resolve(estimator.mode), (Columns, Hybrid)):
+                look(engine.client, dataset, type(self).__name__)
         if reset and dataset.spec.columns == (COLUMN,):
             estimator.n_features_in_ = dataset.spec.layout.size
         elif reset:

@@ -6,7 +6,7 @@ the ranks out, is brought to its worker by Dask.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from dsgd.data.block import Block
 from dsgd.data.dataset import Dataset, Split, assign, require_rows
+from dsgd.data.elements import Sample, values_per_row
 from dsgd.data.encode import Encoder
 from dsgd.data.resolve import Roles
 from dsgd.data.spec import FeatureSpec
@@ -76,6 +77,8 @@ class PartitionsDataset(Dataset):
     spec : FeatureSpec
     places : sequence of str
         The worker of each rank of the gang that is going to read.
+    samples : dict, optional
+        Of sparse vector columns, what a few rows have: see :mod:`dsgd.data.elements`.
     """
 
     divisible = False
@@ -86,10 +89,12 @@ class PartitionsDataset(Dataset):
         roles: Roles,
         spec: FeatureSpec,
         places: Sequence[str] = (),
+        samples: Mapping[str, Sample] | None = None,
     ):
         self.partitions = list(partitions)
         self.roles = roles
         self.places = list(places)
+        self.samples = dict(samples or {})
         self._spec = spec
         require_rows(sum(partition.rows for partition in partitions), "the Dask collection")
 
@@ -100,7 +105,11 @@ class PartitionsDataset(Dataset):
 
     def with_spec(self, spec: FeatureSpec) -> "PartitionsDataset":
         """Return the same rows with the features of a fitted model."""
-        return PartitionsDataset(self.partitions, self.roles, spec, self.places)
+        return PartitionsDataset(self.partitions, self.roles, spec, self.places, self.samples)
+
+    def values_per_row(self) -> dict[str, np.ndarray | float]:
+        """Of sparse vector columns the values of each element, guessed from a few rows."""
+        return values_per_row(self._spec, self.samples)
 
     def release(self) -> None:
         """Let go of the rows on the workers, in the client: a traceback that is kept would otherwise keep them there."""
@@ -134,6 +143,7 @@ class PartitionsDataset(Dataset):
         """Return the dataset with the splits' partitions alone."""
         wanted = {split.index for split in splits}
         other = copy(self)
+        other.samples = {}
         other.partitions = [p if i in wanted else replace(p, data=None) for i, p in enumerate(self.partitions)]
         return other, list(splits)
 

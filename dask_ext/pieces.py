@@ -13,10 +13,13 @@ import pyarrow as pa
 import scipy.sparse
 
 from dsgd.data.dataset import Dataset
+from dsgd.data.elements import SAMPLE_ROWS, Sample
 from dsgd.data.resolve import Roles
 from dsgd.data.sources import as_dataset
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.tables import as_table
+from dsgd.data.vectors import check_type, spark_parts
+from dsgd.data.where import Where
 from dsgd.errors import ConfigError, DataError
 
 # What a role is called by the user, who gives it as a parameter of fit.
@@ -166,6 +169,20 @@ def describe(number: int, piece: Piece, named: dict[str, str], features: dict[st
     except (ConfigError, DataError) as error:
         raise type(error)(f"partition {number}: {error}") from error
     return Described(rows, roles, peek.spec)
+
+
+def samples(number: int, piece: Piece, spec: FeatureSpec) -> dict[str, Sample]:
+    """Return which elements of sparse vector columns the first rows of a piece have."""
+    where = Where(f"partition {number}")
+    if not isinstance(piece, pa.Table):
+        rows = scipy.sparse.csr_array(piece[0][:SAMPLE_ROWS])
+        return {vector.name: Sample(rows.indices.astype(np.int64), rows.shape[0]) for vector in spec.sparse_vectors}
+    found = {}
+    for vector in spec.sparse_vectors:
+        array = piece.column(vector.name).slice(0, SAMPLE_ROWS).combine_chunks()
+        check_type(array, vector, where)
+        found[vector.name] = Sample(spark_parts(array, vector, where)[1], len(array))
+    return found
 
 
 def open_piece(piece: Piece, roles: Roles, spec: FeatureSpec) -> Dataset:

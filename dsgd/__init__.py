@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 from .errors import CheckpointError, ConfigError, DataError, DSGDError, WorkerLost
 from .importing import importing_later
+from .train.checkpoints.settings import Checkpoint
 from .train.modes import Async, Columns, Hybrid, Sync
 
 if TYPE_CHECKING:
     from .data import read_parquet
     from .estimators import SGDClassifier, SGDOneClassSVM, SGDRegressor, SweepCV
     from .fitted import LinearModel, load
+    from .fitted.blocks.predicting import predict_in_blocks
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Async",
+    "Checkpoint",
     "CheckpointError",
     "Columns",
     "ConfigError",
@@ -34,6 +37,7 @@ __all__ = [
     "WorkerLost",
     "__version__",
     "load",
+    "predict_in_blocks",
     "read_parquet",
 ]
 
@@ -46,6 +50,7 @@ __getattr__, __dir__ = importing_later(
         "SGDRegressor": ".estimators",
         "SweepCV": ".estimators",
         "load": ".fitted",
+        "predict_in_blocks": ".fitted.blocks.predicting",
         "read_parquet": ".data",
     },
 )

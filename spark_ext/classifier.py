@@ -115,8 +115,15 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
         With ``mode="async"``: deaths of ranks and shards after which the next one ends the fit.
     gridRows, gridColumns : int, optional
         Of ``mode="hybrid"``.
+    saveTo : str, optional
+        With blocks of columns: where the ranks save the model, each its own block; see :class:`dsgd.Columns`.
+    overwrite : bool, optional
+        Whether a model at ``saveTo`` may be replaced.
     numWorkers : int, default=0
         Ranks; 0 is all slots of the session.
+    minWorkers : int, optional
+        With how many ranks, at least, a fit goes on that has lost some, if their slots do not come back within 15 s; as many as
+        it began with if it is not set.
     threadsPerWorker : int, default=1
         Threads that a rank may use.
     cacheBytes : int, optional
@@ -130,8 +137,13 @@ class SGDClassifier(SparkFace, ClassifierParams, ProbabilisticClassifier):
     interface : str, optional
         Network interface, by its name or its address, at which they listen; by default that by which Spark knows their
         host.
-    deadline : float, default=60.0
+    deadline : float, default=30.0
         Seconds without a sign of life after which a rank counts as lost.
+    checkpointPath : str, optional
+        A directory that driver and executors share, in which the fit keeps what it needs to go on: begun again after a death,
+        of the driver's too, it goes on from there, with any number of ranks.
+    checkpointInterval : float, default=60.0
+        Seconds between two checkpoints.
     dtype : {"float32", "float64"}, default="float32"
         Of weights and rows.
     seed : int, default=0

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from dsgd.data.elements import SAMPLE_ROWS, Sample
 from dsgd.data.resolve import Options, Roles, is_text, resolve_spec
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.vectors import vector_shape
@@ -88,6 +90,24 @@ def features(selected: DataFrame, names: Sequence[str], roles: Roles, options: d
             "booleans, arrays of numbers and vectors; convert it, or name it in categoricalCols as well"
         )
     return spec
+
+
+def samples(selected: DataFrame, spec: FeatureSpec) -> dict[str, Sample]:
+    """Look which elements of sparse vector columns the first rows have.
+
+    Parameters
+    ----------
+    selected : DataFrame
+        What :func:`plain` returned.
+    spec : FeatureSpec
+    """
+    found = {}
+    for vector in spec.sparse_vectors:
+        rows = _first(selected.select(f"`{vector.name}`").where(F.col(f"`{vector.name}`").isNotNull()), SAMPLE_ROWS)
+        indices = [row[0]["indices"] if row[0]["indices"] is not None else range(len(row[0]["values"])) for row in rows]
+        flat = np.array([i for own in indices for i in own if 0 <= i < vector.width], np.int64)
+        found[vector.name] = Sample(flat, len(rows))
+    return found
 
 
 def _first(frame: DataFrame, count: int) -> list[Any]:

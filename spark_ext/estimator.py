@@ -15,7 +15,7 @@ from dsgd.train.config import FitConfig
 
 from .cluster.execution import Rows, Run, train
 from .cluster.feed import FedDataset, Feed
-from .columns import feature_columns, features, plain
+from .columns import feature_columns, features, plain, samples
 from .going_on import begun, going_on, kept_state
 from .params.checks import check_columns, check_frame
 from .params.contract import refuse_unknown, spark_ml_param, unknown
@@ -150,7 +150,8 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
         own = ("numWorkers", "aggregationDepth", "verbose")
         workers, depth, verbose = (self.getOrDefault(name) for name in own)
         threads = self.getOrDefault("threadsPerWorker") if self.isSet("threadsPerWorker") else None
-        return Run(self.uid, workers, threads, depth, verbose)
+        least = self.getOrDefault("minWorkers") if self.isSet("minWorkers") else None
+        return Run(self.uid, workers, threads, depth, verbose, least)
 
     def _feed(self, frame: DataFrame, ranks: int) -> tuple[FedDataset, FedDataset | None, Feed]:
         names = feature_columns(self.getOrDefault("featuresCol"))
@@ -169,9 +170,12 @@ class SparkFace(FitParams, DefaultParamsWritable, DefaultParamsReadable):
             },
         )
         feed = Feed(uuid.uuid4().hex, selected)
+        found = samples(selected, spec) if self.getOrDefault("mode") in ("columns", "hybrid") else {}
         if indicator is None:
-            return FedDataset(feed.name, ranks, roles, spec), None, feed
-        train, held_out = (FedDataset(feed.name, ranks, roles, spec, (indicator, which)) for which in (False, True))
+            return FedDataset(feed.name, ranks, roles, spec, samples=found), None, feed
+        train, held_out = (
+            FedDataset(feed.name, ranks, roles, spec, (indicator, which), found) for which in (False, True)
+        )
         return train, held_out, feed
 
     def _trained(self, session: SparkSession | None, config: FitConfig, rows: Rows) -> Any:

@@ -16,10 +16,12 @@ from ..data.dataset import Dataset
 from ..display import shown
 from ..errors import ConfigError
 from ..fitted import LinearModel
+from ..fitted.fitting import fit, refuse_going_on
+from ..train.checkpoints.beginning import seed_of_earlier
 from ..train.config import FitConfig, TrainedLinear
 from ..train.engine import Engine
-from ..train.fit import fit
 from ..train.local import LocalEngine
+from ..train.modes import Hybrid, resolve
 from ..train.plain import RULE as PLAIN
 from . import held_out, inputs
 from .answers import Fitted
@@ -94,6 +96,10 @@ class LinearSGD(Fitted):
                 "learning_rate='cosine' falls to zero at the end of a fit, and partial_fit has none; use 'constant' or "
                 "'invscaling'"
             )
+        if getattr(self, "checkpoint", None) is not None:
+            raise ConfigError(
+                "checkpoint is for a whole fit, and partial_fit is one epoch; save the model between two calls"
+            )
         if self.early_stopping:
             raise ConfigError(
                 "early_stopping should be False with partial_fit: it compares epochs of one fit, and partial_fit is one epoch; "
@@ -113,15 +119,20 @@ class LinearSGD(Fitted):
     ):
         # Before the engine is opened or any data touched, either of which may take long.
         config = self._config(dtype_of(dtype, X), once)
+        if self.warm_start or once:
+            refuse_going_on(config)
+        random_state = self.random_state
+        if random_state is None and config.checkpoint is not None:
+            random_state = self._seed(config)  # By which rows are held out, too.
         if config.early_stopping and validation is None and held_out.is_splittable(X):
-            X, y, sample_weight, offset, validation = self._hold_out(config, X, y, sample_weight, offset, initial)
-        config = replace(config, seed=seed_of(self.random_state))
+            data = X, y, sample_weight, offset
+            X, y, sample_weight, offset, validation = self._hold_out(config, *data, initial, random_state)
+        config = replace(config, seed=self._seed(config) if self.random_state is random_state else random_state)
         if initial is not None and config.plain and not once:
             # As scikit-learn's: a fit goes on from the coefficients, and counts its steps anew.
             initial = replace(initial, state={})
         with shown(type(self).__name__, config.max_iter, self.verbose) as report, self._engine(X) as engine:
-            if self.n_workers is None:
-                config = replace(config, n_workers=engine.slots())
+            config = replace(config, n_workers=self._ranks(engine))
             dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
             if begin is not None:
                 initial = initial_weights(dataset.spec, *begin)
@@ -148,6 +159,18 @@ class LinearSGD(Fitted):
         self._state = trained.state if kept else {"weight": trained.state["weight"]}
         return self
 
+    def _ranks(self, engine: Engine) -> int:
+        """Ranks of a fit; a face whose fits go on with fewer overrides this."""
+        if self.n_workers is not None:
+            return self.n_workers
+        mode = resolve(self.mode)
+        return mode.ranks if isinstance(mode, Hybrid) else engine.slots()
+
+    def _seed(self, config: FitConfig) -> int:
+        """The seed of a fit; where it is drawn and checkpoints of the fit are found, that which was drawn for them."""
+        earlier = seed_of_earlier(config.checkpoint, drawn=self.random_state is None)
+        return seed_of(self.random_state) if earlier is None else earlier
+
     def _trained(self) -> TrainedLinear:
         return self.model_.trained(getattr(self, "_state", {}))
 
@@ -162,7 +185,7 @@ class LinearSGD(Fitted):
             config = replace(config, optimizer="adagrad")
         return config
 
-    def _hold_out(self, config, X, y, sample_weight, offset, initial):
+    def _hold_out(self, config, X, y, sample_weight, offset, initial, random_state):
         """What a fit is given, the rows for validation taken out: these come last."""
         if y is None:
             return X, y, sample_weight, offset, None
@@ -171,7 +194,7 @@ class LinearSGD(Fitted):
         if not config.plain:  # The ranks hold rows out, where no copy is needed for it.
             return X, y, sample_weight, offset, None
         by_class = self._task == "classification"
-        training, validation = held_out.split(rows, config.validation_fraction, self.random_state, by_class)
+        training, validation = held_out.split(rows, config.validation_fraction, random_state, by_class)
         return *training, validation
 
     @contextmanager

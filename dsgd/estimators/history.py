@@ -5,6 +5,7 @@ from typing import Any
 
 from ..display import Table
 from ..display.figure import lines
+from ..display.stragglers import stragglers
 from ..errors import DataError
 
 _DRAWN = ("objective", "validation")
@@ -25,6 +26,24 @@ class History(Table):
     >>> history[-1]["objective"], len(history[:1])
     (0.25, 1)
     """
+
+    def stragglers(self) -> Table:
+        """Which workers were slow, and which waited for them.
+
+        Returns
+        -------
+        Table
+            A row a worker: ``median`` and ``p95`` of the seconds that it was busy an epoch, and ``waited``, the part of its time
+            in which it waited for others. Empty for one worker, and where the engine's own scheduler runs the shares.
+
+        Examples
+        --------
+        >>> History([{"epoch": 1, "busy": [0.5, 1.5], "waiting": [1.0, 0.0]}]).stragglers()
+        worker  median  p95    waited
+             0     0.5  0.5  0.666667
+             1     1.5  1.5         0
+        """
+        return stragglers(self)
 
     def plot(self, y: str | Sequence[str] | None = None, *, x: str = "epoch", ax: Any = None) -> Any:
         """Draw the objective, and the loss on validation rows where there is one, over the epochs.

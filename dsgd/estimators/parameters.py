@@ -8,6 +8,7 @@ from sklearn.utils import check_random_state
 
 from ..data.spec import FeatureSpec
 from ..errors import ConfigError
+from ..train.checkpoints.settings import resolve as resolve_checkpoint
 from ..train.config import FitConfig, TrainedLinear
 from ..train.modes import resolve
 from ..train.place import cores
@@ -92,6 +93,7 @@ def configuration(task: str, parameters: dict[str, Any], *, dtype: str, n_worker
         dtype=dtype,  # type: ignore[arg-type]
         n_workers=n_workers,
         mode=resolve(parameters.get("mode", "sync")),
+        checkpoint=resolve_checkpoint(parameters.get("checkpoint")),
         seed=seed_of(parameters.get("random_state")),
     )
 

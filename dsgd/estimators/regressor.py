@@ -97,8 +97,12 @@ class SGDRegressor(RegressorMixin, LinearSGD):
     interface : str or None, default=None
         Network interface (its name, such as "eth0") or address at which they listen; None is that by which the engine knows
         their host.
-    deadline : float, default=60.0
+    deadline : float, default=30.0
         Seconds without a sign of life after which a rank counts as lost.
+    checkpoint : str, Checkpoint or None, default=None
+        A directory that all workers share, in which the fit keeps what it needs to go on: begun again after a death, of the
+        driver's too, it goes on from there, with any number of workers. ``Checkpoint(path, seconds=..., steps=...)`` says how
+        often.
     verbose : int or callable, default=0
         1 is a bar with the objective in a notebook or a terminal, and a line an epoch elsewhere; 2 is always lines. Both go to
         the standard error. Or what to call with each epoch's record, a dict.
@@ -169,7 +173,8 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         encrypt=True,
         port_range=None,
         interface=None,
-        deadline=60.0,
+        deadline=30.0,
+        checkpoint=None,
         verbose=0,
     ):
         self.warmup_steps = warmup_steps
@@ -184,6 +189,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         self.threads_per_worker, self.dtype, self.cache_bytes = threads_per_worker, dtype, cache_bytes
         self.memory_limit, self.encrypt, self.verbose = memory_limit, encrypt, verbose
         self.port_range, self.interface, self.deadline = port_range, interface, deadline
+        self.checkpoint = checkpoint
 
     @property
     def coef_(self) -> Any:

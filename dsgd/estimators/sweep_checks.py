@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
 from ..errors import ConfigError
+from ..train.checkpoints.beginning import refuse_checkpoints
 from ..train.config import FitConfig
 from ..train.sweep.driver import VARYING
 from ..train.sweep.scores import SCORERS
@@ -74,6 +75,7 @@ def configs_of(estimator: Any, candidates: list[dict[str, Any]], X: Any, seed: i
     for candidate in candidates:
         own = clone(estimator).set_params(**candidate | {"random_state": seed})
         config: FitConfig = own._config(dtype_of(own.dtype, X), False)
+        refuse_checkpoints(config.checkpoint, "a search is many")
         if config.early_stopping:
             raise ConfigError(
                 "early_stopping=True holds out rows of its own, and a search measures by rows that it holds out already; use "

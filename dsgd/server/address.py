@@ -7,6 +7,9 @@ import json
 import os
 from collections.abc import Callable
 
+from ..errors import WorkerLost
+from ..foreign import is_count, read_object
+
 # Bytes of a path at which a socket can be, at most: 108 with the zero that ends it, on Linux; less elsewhere.
 _LONGEST_PATH = 100
 
@@ -35,6 +38,11 @@ def announcement(address: str, near: str | None, machine: str, attempt: int) -> 
 def address_on(read: Callable[[str], bytes | None], shard: int, machine: str) -> tuple[str, int] | None:
     """Address and attempt of a shard, if it has been started; for one on ``machine`` that can see its directory, the near one.
 
+    Raises
+    ------
+    WorkerLost
+        When what is on the board is no address.
+
     Examples
     --------
     >>> board = {"shard-0": announcement("tcp://10.0.0.7:4000", None, "m", 2)}
@@ -44,8 +52,11 @@ def address_on(read: Callable[[str], bytes | None], shard: int, machine: str) ->
     value = read(place_of(shard))
     if value is None:
         return None
-    found = json.loads(value)
-    near = found["near"]
+    source = f"what parameter shard {shard} has left on the board"
+    found = read_object(value, source, WorkerLost)
+    near, texts = found.get("near"), (found.get("address"), found.get("machine"))
+    if not all(isinstance(text, str) for text in (near or "", *texts)) or not is_count(found.get("attempt")):
+        raise WorkerLost(f"{source} is damaged: it does not say where it is")
     # In another container of the machine the directory is not there.
     close = near is not None and found["machine"] == machine and os.path.exists(near.removeprefix("ipc://"))
     return str(near if close else found["address"]), int(found["attempt"])

@@ -51,6 +51,8 @@ class Client:
 
     Attributes
     ----------
+    waited : float
+        Seconds for which it has waited for answers so far.
     on_new : callable
         ``on_new(shard) -> Message or None``: what a shard is told first at every new connection.
     """
@@ -72,6 +74,7 @@ class Client:
         self._context = zmq.Context(io_threads=1)
         self._lines = {shard: Line(self._context, security, shard, worker, attempt) for shard in self.shards}
         self._looked = self._read_at = time.monotonic()
+        self.waited = 0.0
         self.on_new: Callable[[int], Message | None] = lambda shard: None
 
     # ---- requests
@@ -97,7 +100,14 @@ class Client:
             When the shard is silent past the deadline, or does not come back.
         CrewOver
         """
-        line, began, others = self._lines[shard], time.monotonic(), False
+        began = time.monotonic()
+        try:
+            return self._answer(self._lines[shard], began)
+        finally:
+            self.waited += time.monotonic() - began
+
+    def _answer(self, line: Line, began: float) -> Message:
+        others = False
         until = began + self._deadline
         self._look_after()
         while not line.answers:

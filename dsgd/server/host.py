@@ -14,10 +14,11 @@ import numpy as np
 
 from ..data.arrays import pack, unpack
 from ..errors import DataError
+from ..foreign import is_count
 from . import wire
 from .events import Answer
 from .shard import ParameterShard
-from .translate import PULL, PUSH, events_of, message_of
+from .translate import PULL, PUSH, check_counts, events_of, message_of
 from .wire import BadMessage, Message
 
 _log = logging.getLogger("dsgd.server")
@@ -26,6 +27,8 @@ _COME_BACK = 5.0
 # Seconds between two signs of life to workers that wait for an answer.
 _SIGN = 0.5
 NOTHING_KEPT = -1
+# How often a rate may be divided.
+_MOST_LOWERED = 1000
 
 
 class ShardHost:
@@ -75,6 +78,7 @@ class ShardHost:
         self._patience = patience
         self.shard: ParameterShard | None = None
         self.start: bytes | None = None
+        self._told = False
         self.recovered: dict[str, Any] | None = None
         self._began, self._kept_at, self._signed_at, self._asked_at = clock(), -np.inf, clock(), 0.0
         # For each worker that is there the version of the snapshot that it holds, and its attempt.
@@ -103,6 +107,7 @@ class ShardHost:
         BadMessage
             For what cannot be for this shard; nothing has come of it.
         """
+        check_counts(message)
         if message.kind in (wire.JOIN, wire.OFFER):
             self._note(message)
         if message.kind == wire.RESTORE:
@@ -110,6 +115,7 @@ class ShardHost:
         if message.kind == wire.START:
             if not message.arrays:
                 raise BadMessage("it is to say what this shard is, and says nothing")
+            self._told = self.start is None
             return self.begin(message.arrays[0].tobytes())
         if self.shard is None:
             return self._wait(message)
@@ -188,12 +194,25 @@ class ShardHost:
         if self.start is None:
             return []
         if self.shard is None:
-            self.shard = self._make(self.start)
+            self.shard = self._made(self.start)
+        if self.shard is None:
+            return []
         waiting, self._waiting = self._waiting, []
         for message in waiting:
             if message.kind == wire.STEP and message.flags & PUSH:
                 self.shard.expect(message.worker, message.attempt)
         return [answer for message in waiting for answer in self._handed(message)]
+
+    def _made(self, start: bytes) -> ParameterShard | None:
+        """The shard; None when another has said that it is what nobody could be, which is forgotten."""
+        try:
+            return self._make(start)
+        except DataError as error:
+            if not self._told:
+                raise
+            _log.warning("parameter shard %d dropped what it was told that it is: %s", self.number, error)
+            self.start = None
+            return None
 
     def _handed(self, message: Message) -> list[Message]:
         try:
@@ -229,14 +248,17 @@ class ShardHost:
         """Go on from the snapshot that has been handed over, whether it comes late or not."""
         if not self.recovering or (message.worker, message.attempt) not in self._asked or not message.arrays:
             return []
+        source = f"the snapshot of shard {self.number}"
         try:
-            arrays, meta = unpack(message.arrays[0].data, f"the snapshot of shard {self.number}")
-        except DataError as error:
-            raise BadMessage(str(error)) from error
-        self.start = arrays["start"].tobytes()[: meta["start_bytes"]]
-        self.shard = self._make(self.start)
-        self.shard.restore(arrays, meta)
-        self.recovered = dict(meta["extra"])
+            arrays, meta = unpack(message.arrays[0].data, source)
+            start, extra = arrays["start"].tobytes()[: meta["start_bytes"]], dict(meta["extra"])
+            shard = self._make(start)
+            if not is_count(meta["lowered"], _MOST_LOWERED):
+                raise DataError(f"its rate has been divided {meta['lowered']} times")
+            shard.restore(arrays, meta)
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise BadMessage(f"{source} is damaged: {error}") from error
+        self.start, self.shard, self.recovered = start, shard, extra
         _log.warning("parameter shard %d goes on from its snapshot of version %d", self.number, self.shard.version)
         return self._open()
 
@@ -244,6 +266,8 @@ class ShardHost:
         """All weights, and what the lead wants to know about them."""
         assert self.shard is not None
         if message.flags:
+            if message.step > _MOST_LOWERED:
+                raise BadMessage(f"it is to divide the rate {message.step} times")
             self.shard.weights.lower(message.step)
         shard = self.shard
         arrays, meta = shard.snapshot()

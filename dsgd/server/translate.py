@@ -10,9 +10,24 @@ from .pushed import Pushed, misfit, misfit_of_list
 from .weights import RangeWeights
 from .wire import BadMessage, Message
 
+_MOST = 2**62
 # Flags of STEP: there is a push, of listed features, with changes of the rule's state; there is a pull, of all features,
 # and of the rule's state.
 PUSH, LISTED, FIRST, SECOND, PULL, ALL, STATE = 1, 2, 4, 8, 16, 32, 64
+
+
+def check_counts(message: Message) -> None:
+    """Raise BadMessage for numbers with which nobody could go on counting: what comes of them must fit into an answer, too.
+
+    Examples
+    --------
+    >>> check_counts(Message(wire.STEP, 0, clock=2**62 + 1))
+    Traceback (most recent call last):
+    dsgd.server.wire.BadMessage: it counts from 0 to 4611686018427387905
+    """
+    counts = (message.clock, message.wanted, message.version, message.step)
+    if min(counts) < -1 or max(counts) > _MOST:
+        raise BadMessage(f"it counts from {min(counts)} to {max(counts)}")
 
 
 def events_of(message: Message, weights: RangeWeights) -> Iterable[Event]:

@@ -1,7 +1,7 @@
 """A gang that loses a rank begins again: a few times, for a limited time, and never for a mistake.
 
-The fit begins again from the beginning, and its data are read again. What a lost rank is, and whether there is room for
-another attempt, is the engine's to say.
+Its data are read again, and the fit goes on from its newest checkpoint, or begins from the beginning if it makes none. What a
+lost rank is, and whether there is room for another attempt, is the engine's to say.
 """
 
 import logging
@@ -15,6 +15,8 @@ _log = logging.getLogger(__name__)
 # Times that a gang is submitted again; seconds since the fit began in which that is done; and for slots to come back.
 AGAIN, _PATIENCE, COME_BACK = 3, 24 * 3600.0, 60.0
 _LOOK = 0.5
+# Seconds in which all ranks are waited for, where fewer would do.
+PATIENCE = 15.0
 _ORDINALS = ("first", "second", "third")
 
 T = TypeVar("T")
@@ -57,9 +59,55 @@ def again(
         except RankLost as lost:
             if number > AGAIN or time.monotonic() - began > _PATIENCE:
                 raise WorkerLost(f"{lost}; that was the last of {number} attempts") from lost
-            log.warning("%s begins again from the beginning, for the %s time: %s", name, _ORDINALS[number - 1], lost)
+            log.warning(
+                "%s begins again from the beginning, or its newest checkpoint, for the %s time: %s",
+                name, _ORDINALS[number - 1], lost,
+            )  # fmt: skip
             _await(room, lost, come_back)
     raise AssertionError("the loop returns or raises")
+
+
+def room_for(full: int, least: int | None, slots: Callable[[], int], patience: float = PATIENCE) -> Callable[[], bool]:
+    """Whether there is room for another attempt: for all ranks, or after some time for as few as there may be.
+
+    Parameters
+    ----------
+    full, least : int
+        Ranks that there should be, and that there must be; None is all.
+    slots : callable
+        Ranks that there is room for now.
+    patience : float
+        Seconds from the first question, in which all are waited for.
+
+    Examples
+    --------
+    >>> room = room_for(4, 2, lambda: 3, patience=0.0)
+    >>> room_for(4, None, lambda: 3)(), room_for(4, 2, lambda: 3)(), room()
+    (False, False, True)
+    """
+    asked: list[float] = []
+
+    def room() -> bool:
+        asked.append(time.monotonic())
+        there = slots()
+        return there >= full or (least is not None and there >= least and asked[-1] - asked[0] >= patience)
+
+    return room
+
+
+def refuse_least(least: int | None, full: int | None, grid: bool = False) -> None:
+    """Raise ConfigError for a least number of ranks that is none, or more than all, or other than all of a ``grid``."""
+    if least is None:
+        return
+    if grid:
+        raise ConfigError(
+            "min_workers is for fits that go on with fewer ranks, and a grid of mode='hybrid' has all of its ranks or none; "
+            "leave it out"
+        )
+    if isinstance(least, bool) or not isinstance(least, int) or least < 1:
+        raise ConfigError(f"min_workers must be an integer >= 1 or None, not {least!r}")
+    if full is not None and least > full:
+        raise ConfigError(f"min_workers={least} is more than n_workers={full}; give at most as many")
 
 
 def _await(room: Callable[[], bool], lost: RankLost, come_back: float) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..losses.smoothing import steepness
 from .beginning import active_weights, begin_regression
+from .checkpoints.replay import LoggedField
 from .config import FitConfig
 from .newton import Newton
 from .progress import Progress
@@ -42,6 +43,9 @@ def solve_by_rounds(
     active = active_weights(field, params, max(few, many))
     if active is None:
         return None
+    if progress.kept:
+        field = LoggedField(field, progress)
+        fresh = not field.begin(params) and fresh
     if len(active) <= few:
         params = newton(field, active, progress, fresh).run(params)
     else:

@@ -6,7 +6,7 @@ ranks, every row is used once an epoch, and a rank without rows still joins ever
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -43,6 +43,34 @@ def cuts(
         owner = ((ends - sizes) * steps) // max(rows, 1)
         yield arrays, starts, np.searchsorted(owner, np.arange(step, owner[-1] + 2))
         step, seen = int(owner[-1]), int(ends[-1])
+
+
+def stretches(
+    parts: Iterable[tuple[Rows, np.ndarray, np.ndarray]], marks: Sequence[int], done: int
+) -> Iterator[tuple[Rows, np.ndarray, np.ndarray, int]]:
+    """Yield what :func:`cuts` does, without the first ``done`` steps, and divided where so many steps are taken as a mark says.
+
+    The last of a stretch's edges leaves a step open, as that of a block does; at a mark that step, which is not begun, has no
+    runs yet. The fourth is the mark, or 0.
+
+    Examples
+    --------
+    >>> for _, _, edges, mark in stretches([(None, None, np.array([0, 2, 4, 6, 7]))], marks=[1, 3], done=1):
+    ...     print(edges, mark)
+    [2 4 6 6] 3
+    [6 7] 0
+    """
+    step = 0
+    for arrays, starts, edges in parts:
+        begin, last = max(0, done - step), step + len(edges) - 2
+        for mark in marks:
+            if max(step, done) < mark <= last:
+                at = mark - step
+                yield arrays, starts, np.append(edges[begin : at + 1], edges[at]), mark
+                begin = at
+        if done <= last:
+            yield arrays, starts, edges[begin:], 0
+        step = last
 
 
 def batches(parts: Iterable[tuple[Rows, np.ndarray]], run: int, rows: int, steps: int) -> Iterator[list[Piece]]:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..data.spec import FeatureSpec
+from .checkpoints.settings import Checkpoint
 from .combinations import refuse_combinations
 from .modes import Mode, Sync
 from .values import refuse_values
@@ -69,7 +70,9 @@ class FitConfig:
         Network interface of the ranks' machines (its name, such as "eth0"), or an address, at which they listen and are
         reached; None is the address by which the engine knows the machine.
     deadline : float
-        Seconds without a sign of life after which a peer counts as lost.
+        Seconds without a sign of life after which a peer counts as lost; a parameter shard may take twice as long to come back.
+    checkpoint : Checkpoint or None
+        Where and how often the fit keeps what it needs to go on.
 
     Raises
     ------
@@ -112,7 +115,8 @@ class FitConfig:
     encrypt: bool = True
     port_range: tuple[int, int] | None = None
     interface: str | None = None
-    deadline: float = 60.0
+    deadline: float = 30.0
+    checkpoint: Checkpoint | None = None
 
     def __post_init__(self):
         for parameter in fields(self):
@@ -167,6 +171,8 @@ class TrainedLinear:
     state : dict
         What a later fit needs to go on where this one stopped: the optimiser's arrays ``first`` and ``second``, its ``rule``
         and ``step``, and the ``weight`` of the rows that the model has seen.
+    kept : object, optional
+        What became of the weights where ranks have kept them; ``coef`` is then of shape (k, 0), and ``state`` without arrays.
     """
 
     coef: np.ndarray
@@ -181,3 +187,4 @@ class TrainedLinear:
     history: tuple[dict, ...]
     converged: bool
     state: dict[str, Any]
+    kept: Any = None

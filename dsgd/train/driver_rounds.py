@@ -1,10 +1,12 @@
 """The driver of ``topology="engine"``: the same recipes as in a gang, over the engine's own aggregate."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..collectives import SingleProcess
 from ..data.arrays import pack
 from ..kernels.coordinates import update_dense
 from ..optim.schedules import stretched
@@ -12,6 +14,8 @@ from . import place
 from .auto import solve_by_rounds
 from .batches import steps_of_epoch
 from .beginning import begin_regression
+from .checkpoints.identity import moments_of
+from .checkpoints.keeper import Keeper, Kept
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
 from .progress import Progress
@@ -19,14 +23,24 @@ from .recipe import Recipe, make_recipe, resolved_batch
 from .stores import initial_params, pack_result
 from .task import RankResult
 
+# Recipes that keep checkpoints of their own.
+_GRADIENTS, _EPOCHS = "full gradients", "epochs of shares"
 
-def fit_rounds(dataset, config: FitConfig, engine, validation, initial, classes, seen, on_report) -> TrainedLinear:
+
+def fit_rounds(
+    dataset, config: FitConfig, engine, validation, initial, classes, seen, on_report, orders=None
+) -> TrainedLinear:
     """Train over rounds of the engine's aggregate; parameters and errors are those of :func:`dsgd.train.fit.fit`."""
     from .fit import make_tasks, trained
 
     field = EngineField(engine, make_tasks(dataset, config, validation, initial, classes, seen))
     try:
-        progress = Progress(config, field.problem.rows, field.validation, on_report)
+        keeper = None
+        if orders is not None:
+            keeper = Keeper(orders, [SingleProcess()], 0, ((0, field.problem.layout.size),), writes=True)
+            keeper.check_rows(field.problem.rows, moments_of(field.plan.statistics))
+            keeper.hold(None, field.problem.outputs)
+        progress = Progress(config, field.problem.rows, field.validation, on_report, keeper=keeper)
         params = np.zeros(field.problem.size, field.problem.dtype)
         start = field.tasks[0].initial
         if start is not None:
@@ -83,11 +97,15 @@ def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, para
     """One step of the rule a round, with the gradient of all rows."""
     problem = field.problem
     first, second, step = recipe.resume(params, state)
-    schedule = stretched(recipe.schedule, step + progress.limit)
+    began = step
+    kept = progress.take_up(_GRADIENTS, params)
+    if kept is not None:
+        began, step = _go_on(kept, first, second)
+    schedule = stretched(recipe.schedule, began + progress.limit)
     while True:
-        partial = field.gradient(params)
-        objective = partial.loss / partial.rows + problem.penalty_value(params)
-        gradient = (partial.gradient / partial.rows).astype(problem.dtype)
+        sums = field.gradient(params)
+        objective = sums.loss / sums.rows + problem.penalty_value(params)
+        gradient = (sums.gradient / sums.rows).astype(problem.dtype)
         update_dense(
             recipe.rule, schedule, problem.penalty(), problem.outputs, params, first, second, gradient,
             problem.dtype.type(1), step,
@@ -97,13 +115,20 @@ def _full_gradients(field: EngineField, recipe: Recipe, progress: Progress, para
         if progress.round(objective, params):
             state.update(step=step, first=first, second=second, rule=recipe.rule_name)
             return params
+        progress.keep(_GRADIENTS, step, partial(_kept, params, first, second, began, step))
 
 
 def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params, state, shares: int) -> np.ndarray:
     """Every share trains an epoch by itself; the weights are averaged by rows (one-shot averaging: Zinkevich et al. 2010)."""
     problem = field.problem
     first, second, step = recipe.resume(params, state)
-    began, taken = step, float(steps_of_epoch(-(-problem.rows // shares), recipe.batch_rows))
+    began = step
+    kept = progress.take_up(_EPOCHS, params)
+    if kept is not None:
+        began, step = _go_on(kept, first, second)
+    taken = float(steps_of_epoch(-(-problem.rows // shares), recipe.batch_rows))
+    if progress.epochs:
+        taken = (step - began) / progress.epochs
     while True:
         # A cosine ends with the last epoch; what an epoch takes is known after the first.
         recipe = replace(recipe, schedule=stretched(recipe.schedule, began + progress.limit * taken))
@@ -119,3 +144,20 @@ def _local_epochs(field: EngineField, recipe: Recipe, progress: Progress, params
         if progress.round(loss / max(rows, 1.0) + problem.penalty_value(params), params):
             state.update(step=step, first=first, second=second, rule=recipe.rule_name)
             return params
+        progress.keep(_EPOCHS, step, partial(_kept, params, first, second, began, step))
+
+
+def _kept(params, first, second, began: int, step: int) -> Kept:
+    """What a recipe of rounds needs to go on."""
+    vectors = {
+        name: a.copy() for name, a in (("params", params), ("first", first), ("second", second)) if a is not None
+    }
+    return Kept(vectors, meta={"began": began, "step": step})
+
+
+def _go_on(kept: Kept, first, second) -> tuple[int, int]:
+    """Take up the rule's state, in place; return the count of steps before the fit, and now."""
+    for name, array in (("first", first), ("second", second)):
+        if array is not None:
+            array[:] = kept.vectors[name]
+    return int(kept.meta["began"]), int(kept.meta["step"])

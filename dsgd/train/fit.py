@@ -10,6 +10,9 @@ from ..data.going_on import with_features_of
 from ..errors import ConfigError, DataError
 from ..losses import make_loss
 from ..transport.keys import FitKeys
+from .checkpoints.beginning import checkpointed
+from .checkpoints.keeper import Orders
+from .columns.keeping import Keep
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
 from .modes import Columns, Hybrid, by_shards
@@ -30,6 +33,7 @@ def fit(
     classes=None,
     seen: float = 0.0,
     on_report: Callable[[dict], None] = lambda record: None,
+    keep: Keep | None = None,
 ) -> TrainedLinear:
     """Train a linear model.
 
@@ -51,40 +55,49 @@ def fit(
         (``partial_fit``): ``alpha="auto"`` is 1 / (weight of all).
     on_report : callable
         Called with a small record for each epoch while the fit runs, as far as the engine can bring them.
+    keep : Keep, optional
+        With column blocks: who keeps them, so that no process has all weights; ``kept`` of the answer is then the list of what
+        the writers have returned, in the order of the blocks.
 
     Raises
     ------
-    ConfigError, DataError, WorkerLost
+    CheckpointError, ConfigError, DataError, WorkerLost
     """
     if dataset.roles.label is None:
         raise ConfigError("the dataset has no label; name it: read_parquet(path, label='...')")
     if initial is not None:
         dataset = with_features_of(dataset, initial.spec)
         classes = initial.classes if classes is None else classes
+    if config.checkpoint is not None:
+        _check(dataset, validation)
+    with checkpointed(dataset, config, validation, initial) as orders:
+        return _fit(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep)
+
+
+def _fit(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep) -> TrainedLinear:
+    """As the mode has it."""
     if config.mode.topology == "engine":
         from .driver_rounds import fit_rounds
 
-        return fit_rounds(dataset, config, engine, validation, initial, classes, seen, on_report)
+        return fit_rounds(dataset, config, engine, validation, initial, classes, seen, on_report, orders)
     if by_shards(config.mode) is not None:
         from .asynchronous.fit import fit_crew
 
         _check(dataset, validation)
-        return trained(
-            dataset, config, fit_crew(dataset, config, engine, validation, initial, classes, seen, on_report)
-        )
+        result = fit_crew(dataset, config, engine, validation, initial, classes, seen, on_report, orders)
+        return trained(dataset, config, result)
     if isinstance(config.mode, (Columns, Hybrid)):
         from .columns.fit import fit_grid
 
         _check(dataset, validation)
-        return trained(
-            dataset, config, fit_grid(dataset, config, engine, validation, initial, classes, seen, on_report)
-        )
-    tasks = make_tasks(dataset, config, validation, initial, classes, seen)
+        result = fit_grid(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep)
+        return trained(dataset, config, result)
+    tasks = make_tasks(dataset, config, validation, initial, classes, seen, orders)
     parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
     return trained(dataset, config, RankResult.from_bytes(parts[0]))
 
 
-def make_tasks(dataset, config, validation, initial, classes, seen) -> list[FitTask]:
+def make_tasks(dataset, config, validation, initial, classes, seen, orders: Orders | None = None) -> list[FitTask]:
     """One task a rank; ranks beyond the rows get none, and join all the same."""
     size = config.n_workers
     _check(dataset, validation)
@@ -101,7 +114,7 @@ def make_tasks(dataset, config, validation, initial, classes, seen) -> list[FitT
         own, own_splits = dataset.only(shares[rank])
         kept, kept_splits = (None, []) if validation is None else validation.only(held_out[rank])
         names = None if classes is None else np.asarray(classes).tolist()
-        tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys, seen))
+        tasks.append(FitTask(own, own_splits, kept, kept_splits, config, names, start, keys, seen, orders))
     return tasks
 
 
@@ -151,4 +164,5 @@ def trained(dataset: Dataset, config: FitConfig, result: RankResult) -> TrainedL
         history=tuple(meta["history"]),
         converged=meta["converged"],
         state=state,
+        kept=meta.get("kept"),
     )

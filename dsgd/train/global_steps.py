@@ -30,7 +30,14 @@ class GlobalSteps:
 
     def take(self, parts: Iterable, count: int) -> float:
         """Take a step for each mini-batch of pieces, about ``count`` of them; returns this rank's sum of weight x loss."""
-        return self._sparse(parts, count) if self._owner.recipe.sparse else sum(self._dense(pieces) for pieces in parts)
+        done, loss = self._owner.pauses.begin(count)
+        if self._owner.recipe.sparse:
+            return self._sparse(parts, count, done, loss)
+        for number, pieces in enumerate(parts, 1):
+            if number > done:
+                loss += self._dense(pieces)
+                self._owner.pauses.at(number, loss)
+        return loss
 
     def _dense(self, pieces) -> float:
         o, loss = self._owner, 0.0
@@ -41,12 +48,15 @@ class GlobalSteps:
         o.reduce_and_update()
         return loss
 
-    def _sparse(self, parts: Iterable, count: int) -> float:
+    def _sparse(self, parts: Iterable, count: int, done: int, loss: float) -> float:
         o = self._owner
-        stepper, loss = SparseStep(o), 0.0
+        stepper = SparseStep(o)
         wanted = min(o.averagings_of(o.rows), count)
         for number, pieces in enumerate(parts, 1):
+            if number <= done:
+                continue
             loss += stepper.take(pieces)
             if number * wanted // count > (number - 1) * wanted // count:
                 o.average_now()
+            o.pauses.at(number, loss)
         return loss

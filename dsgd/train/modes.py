@@ -1,5 +1,6 @@
 """How a fit is spread over workers: one small frozen dataclass a mode, with its own knobs only."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -149,14 +150,22 @@ class Columns:
     ----------
     topology : {"ring", "tree"}
         Who adds the scores up: as in :class:`Sync`.
+    save_to : str, path or URI, optional
+        Where the ranks save the model when the fit ends, each its own block, so that no process has all weights: a directory
+        that all of them reach, or a URI that pyarrow's filesystems open. The fitted model then reads its weights when they are
+        asked for.
+    overwrite : bool
+        Whether a model at ``save_to`` may be replaced; it is when the new one is whole.
 
     Examples
     --------
     >>> Columns()
-    Columns(topology='ring')
+    Columns(topology='ring', save_to=None, overwrite=False)
     """
 
     topology: Literal["ring", "tree"] = "ring"
+    save_to: str | None = None
+    overwrite: bool = False
 
     # Every step is taken together.
     local_steps: ClassVar[int] = 1
@@ -165,6 +174,7 @@ class Columns:
 
     def __post_init__(self):
         _check_own_topology(self.topology)
+        _check_saving(self)
 
 
 @dataclass(frozen=True)
@@ -177,23 +187,33 @@ class Hybrid:
     Parameters
     ----------
     rows, columns : int
-        Their product is ``n_workers``.
+        Their product is ``n_workers``, also where an engine would take all of its own if that is not given.
     topology : {"ring", "tree"}
         Who adds scores and gradients up: as in :class:`Sync`.
+    save_to : str, path or URI, optional
+    overwrite : bool
+        As in :class:`Columns`; the ranks of the first row save.
 
     Examples
     --------
-    >>> Hybrid(rows=2, columns=3)
-    Hybrid(rows=2, columns=3, topology='ring')
+    >>> Hybrid(rows=2, columns=3).columns
+    3
     """
 
     rows: int
     columns: int
     topology: Literal["ring", "tree"] = "ring"
+    save_to: str | None = None
+    overwrite: bool = False
 
     local_steps: ClassVar[int] = 1
     compression: ClassVar[Compression] = "none"
     backup_workers: ClassVar[int] = 0
+
+    @property
+    def ranks(self) -> int:
+        """Of the whole grid."""
+        return self.rows * self.columns
 
     def __post_init__(self):
         for name in ("rows", "columns"):
@@ -203,11 +223,24 @@ class Hybrid:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"{name} of the grid must be an integer >= 1, not {value!r}")
         _check_own_topology(self.topology)
+        _check_saving(self)
 
 
 def _check_own_topology(topology: str) -> None:
     if topology not in ("ring", "tree"):
         raise ConfigError(f"topology must be 'ring' or 'tree' where columns are divided, not {topology!r}")
+
+
+def _check_saving(mode: Columns | Hybrid) -> None:
+    """``save_to`` becomes text."""
+    if isinstance(mode.save_to, os.PathLike):
+        object.__setattr__(mode, "save_to", os.fspath(mode.save_to))
+    if mode.save_to is not None and (not isinstance(mode.save_to, str) or not mode.save_to):
+        raise ConfigError(f"save_to must be a path or a URI of a directory, not {mode.save_to!r}")
+    if not isinstance(mode.overwrite, bool):
+        raise ConfigError(f"overwrite must be True or False, not {mode.overwrite!r}")
+    if mode.overwrite and mode.save_to is None:
+        raise ConfigError("overwrite=True is about the model at save_to; name that as well, or leave overwrite out")
 
 
 Mode = Sync | Async | Columns | Hybrid

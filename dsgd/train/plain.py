@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import CheckpointError, DataError
 from ..kernels.plain import PlainStep
 from ..kernels.rows import Rows
 from ..losses import OneVersusRest
 from ..objective.share import Share
+from .checkpoints.keeper import Kept
 from .config import FitConfig
 from .plain_lines import SPARSE_DECAY, Line, rates
 from .plan import Plan
@@ -44,6 +45,9 @@ class PlainSGD:
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` takes and brings the iterates, their average and the count of steps."""
         self._start(params, state)
+        kept = self._progress.take_up(RULE, params)
+        if kept is not None:
+            self._go_on(kept)
         with ThreadPoolExecutor(self._config.threads_per_worker) as threads:
             while not self._epoch(threads):
                 pass
@@ -105,7 +109,23 @@ class PlainSGD:
             line.objective = objective
         answer = self._flat([line.answer for line in self._lines])
         self._progress.note(sum(line.objective for line in self._lines), answer)
-        return self._progress.full or all(line.done for line in self._lines)
+        stop = self._progress.full or all(line.done for line in self._lines)
+        if not stop:
+            self._progress.keep(RULE, max(line.step for line in self._lines), self._kept)
+        return stop
+
+    def _kept(self) -> Kept:
+        states = [line.state() for line in self._lines]
+        arrays = {name: np.stack([state[name] for state, _ in states]) for name in states[0][0]}
+        return Kept(
+            {"params": self._flat([line.answer for line in self._lines])}, arrays, {"lines": [s for _, s in states]}
+        )
+
+    def _go_on(self, kept: Kept) -> None:
+        if not kept.exact:
+            raise CheckpointError("the checkpoint is of a fit whose rows used other weights: the data has changed")
+        for number, line in enumerate(self._lines):
+            line.restore({name: array[number] for name, array in kept.arrays.items()}, kept.meta["lines"][number])
 
     def _refuse_overflow(self, line: Line) -> None:
         if not line.finite():

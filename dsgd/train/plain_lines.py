@@ -95,6 +95,22 @@ class Line:
             self._sums[:] = mean[:-1].astype(np.float64) * self.averaged
             self._numbers[MEAN] = mean[-1]
 
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """All that a line is between two epochs: arrays, and JSON-ready numbers."""
+        arrays = {"params": self.params, "sums": self._sums, "taken": self._taken, "numbers": self._numbers}
+        numbers = {"eta0": float(self.plan.eta0), "best": float(self._best), "since": self._since}
+        return arrays, numbers | {name: getattr(self, name) for name in ("step", "epochs", "done", "objective")}
+
+    def restore(self, arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> None:
+        """Become what :meth:`state` described."""
+        self.params, self._sums, self._taken, self._numbers = (
+            np.array(arrays[name]) for name in ("params", "sums", "taken", "numbers")
+        )
+        self.plan = self.plan._replace(eta0=float(numbers["eta0"]))
+        self._best, self._since = float(numbers["best"]), int(numbers["since"])
+        self.step, self.epochs, self.done = int(numbers["step"]), int(numbers["epochs"]), bool(numbers["done"])
+        self.objective = float(numbers["objective"])
+
     def take(self, rows: Rows, order: np.ndarray) -> float:
         """Step once for each of some rows of a block; return the sum of the objective before each step."""
         wide, scratch = self._buffers(rows)

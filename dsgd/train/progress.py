@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .checkpoints.keeper import AnyKeeper, Kept, NoKeeper
 from .config import FitConfig
 
 # Part of ``tol`` that counts under l1, for recipes that come to rest.
@@ -29,12 +30,16 @@ class Progress:
         Takes each record.
     watch : bool
         Judge by the validation rows although the user did not ask for early stopping: the fit holds out a few by itself.
+    keeper : AnyKeeper, optional
+        Of the fit's checkpoints.
 
     Attributes
     ----------
     history : list of dict
     more : dict
         What else the next record is to hold.
+    times : callable
+        What the ranks know of their times at the end of an epoch, for its record; called on all of them.
     converged : bool
     best : ndarray or None
         Parameters with the lowest validation loss, when there are validation rows.
@@ -47,7 +52,10 @@ class Progress:
         validate: Callable[[np.ndarray], float | None],
         report: Callable[[dict[str, Any]], None],
         watch: bool = False,
+        keeper: AnyKeeper | None = None,
     ):
+        self._keeper: AnyKeeper = NoKeeper() if keeper is None else keeper
+        self._past: list[dict[str, Any]] = []
         self._config, self._rows, self._validate, self._report = config, rows, validate, report
         self._began = time.perf_counter()
         self._best_value, self._since_best = np.inf, 0
@@ -57,6 +65,7 @@ class Progress:
         self._tol = None if config.tol is None else config.tol * (_WATCH_PART if watch else 1.0)
         self.history: list[dict[str, Any]] = []
         self.more: dict[str, Any] = {}
+        self.times: Callable[[], dict[str, Any]] = dict
         self.converged = False
         self.best: np.ndarray | None = None
 
@@ -104,9 +113,81 @@ class Progress:
             "seconds": time.perf_counter() - self._began,
             "rows": self._rows,
             **self.more,
+            **self.times(),
         }
+        if len(self.history) < len(self._past):
+            # Gone through again, to come to where an earlier beginning ended.
+            record["seconds"] = self._past[len(self.history)]["seconds"]
+            self.history.append(record)
+            return
         self.history.append(record)
         self._report(record)
+
+    # ---- checkpoints
+
+    @property
+    def kept(self) -> bool:
+        """Whether the fit makes checkpoints."""
+        return self._keeper.on
+
+    def parts(self, rows: int, steps: int) -> int:
+        """Parts that an epoch of so many rows and steps is divided into, between which checkpoints may be made."""
+        return self._keeper.parts(rows, steps)
+
+    def take_up(self, recipe: str, params: np.ndarray, *, again: bool = False) -> Kept | None:
+        """Go on from a checkpoint, if there is one.
+
+        Parameters
+        ----------
+        recipe : str
+            Who asks. What another recipe kept is of no use to it but for the weights.
+        params : ndarray of shape ((d + 1) k,)
+            Is given the checkpoint's weights, in place.
+        again : bool
+            Whether the recipe goes through all epochs again, without their cost, where the checkpoint is exact.
+
+        Returns
+        -------
+        Kept or None
+            What the same recipe kept.
+        """
+        found = self._keeper.take_up(recipe)
+        if found is None:
+            return None
+        by, kept = found
+        params[:] = kept.vectors["params"]
+        state = kept.progress
+        self._began = time.perf_counter() - float(state["seconds"])
+        if again and by == recipe and kept.exact:
+            self._past = list(state["history"])
+            return kept
+        self.restore(state, kept.vectors.pop("best", None))
+        return kept if by == recipe else None
+
+    def restore(self, state: dict[str, Any], best: np.ndarray | None) -> None:
+        """Go on after the epochs of an earlier beginning of the fit, as :attr:`state` described them."""
+        self._began = time.perf_counter() - float(state["seconds"])
+        self.history[:] = state["history"]
+        self._best_value, self._since_best = float(state["best_value"]), int(state["since_best"])
+        self.best = best
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """JSON-ready: what has been noted so far, the best weights aside."""
+        return {
+            "history": list(self.history), "best_value": float(self._best_value), "since_best": self._since_best,
+            "seconds": time.perf_counter() - self._began,
+        }  # fmt: skip
+
+    def keep(self, recipe: str, step: int, make: Callable[[], Kept]) -> None:
+        """Make a checkpoint if one is due; all ranks ask at the same places. ``make`` tells what the recipe needs to go on."""
+        if not self._keeper.due(step):
+            return
+        kept = make()
+        if self.best is not None:
+            kept.vectors["best"] = self.best.astype(kept.vectors["params"].dtype, copy=False)
+        kept.progress = self.state
+        self._keeper.save(recipe, step, kept)
 
     @property
     def epochs(self) -> int:
@@ -142,7 +223,9 @@ class Progress:
         if self._judges_held_out and held_out is not None:
             value = held_out
             if value < self._best_value:
-                self.best = np.array(params)
+                if self.best is None:
+                    self.best = np.empty(len(params), params.dtype)
+                self.best[:] = params
         if tol is None:
             self._best_value = min(self._best_value, value)
             return False

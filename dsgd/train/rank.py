@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from .. import errors
 from ..errors import ConfigError, DSGDError, WorkerLost
+from ..foreign import read_object
 
 # What a failure can be: a class of dsgd.errors by its name, any other exception, or a rank that ended without a word.
 OTHER, LOST = "other", "lost"
@@ -59,13 +60,22 @@ class Failure:
     def from_json(cls, text: str | bytes) -> "Failure":
         """Rebuild what :meth:`to_json` wrote.
 
+        Raises
+        ------
+        WorkerLost
+            When the text does not describe a failure: the rank did not end well, and nobody knows how.
+
         Examples
         --------
         >>> failure = Failure(1, "DataError", "column 'x' is missing")
         >>> Failure.from_json(failure.to_json()) == failure
         True
         """
-        return cls(**json.loads(text))
+        found = read_object(text, "what a rank says of its end", WorkerLost)
+        rank, kind, message, trace = (found.get(name) for name in ("rank", "kind", "message", "trace"))
+        if not isinstance(rank, int) or not all(isinstance(part, str) for part in (kind, message, trace)):
+            raise WorkerLost(f"what a rank says of its end is damaged: {str(found)[:200]}")
+        return cls(rank, str(kind), str(message), str(trace))
 
     def exception(self) -> DSGDError:
         """The error that the driver raises for this failure."""

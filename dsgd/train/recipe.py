@@ -73,8 +73,9 @@ class Recipe:
     def initial_state(self, params: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The rule's state before the first step, consistent with ``params``."""
         slots = self.rule.slots
-        first = np.zeros_like(params) if slots > 0 else None
-        second = np.zeros_like(params) if slots > 1 else None
+        # Not zeros_like, which writes them: memory that nobody has written to costs nothing.
+        first = np.zeros(params.shape, params.dtype) if slots > 0 else None
+        second = np.zeros(params.shape, params.dtype) if slots > 1 else None
         if self.rule_name == "FTRL" and first is not None:
             # The weight is a function of z: start from the z that gives this weight.
             first -= params * (self.rule.beta / self.rule.rate)

@@ -9,7 +9,7 @@ from ..collectives.shared import SharedMemory
 from ..kernels.reduced import reduced_steps
 from ..kernels.rows import Rows
 from ..kernels.shared import DONE
-from .batches import cuts
+from .batches import cuts, stretches
 
 if TYPE_CHECKING:
     from .stepwise import Stepwise
@@ -24,11 +24,16 @@ class SharedSteps:
     def epoch(self, parts: Iterable[tuple[Rows, np.ndarray]], steps: int) -> float:
         """Take the ``steps`` steps of an epoch; returns this rank's sum of weight x loss."""
         o = self._owner
-        end = o.step + steps
-        loss = sum(self._block(*part) for part in cuts(parts, o.work.run, o.own_rows, steps))
+        done, loss = o.pauses.begin(steps)
+        begun, end = o.step - done, o.step - done + steps
+        for arrays, starts, edges, mark in stretches(cuts(parts, o.work.run, o.own_rows, steps), o.pauses.marks, done):
+            loss += self._block(arrays, starts, edges)
+            if mark:
+                o.pauses.at(mark, loss)
         while o.step < end:
             # What the last block has left open; and steps for which this rank has no rows.
             o.reduce_and_update()
+            o.pauses.at(o.step - begun, loss)
         return loss
 
     def _block(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> float:

@@ -5,6 +5,7 @@ pass when a batch is one row). With several ranks and ``local_steps=1`` every mi
 and each rank takes the same step (Dean et al. 2012 call it synchronous data parallelism); sparse gradients travel sparse.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,11 @@ from ..objective.share import Share
 from ..optim.schedules import lowered, stretched
 from .averaging import IterateAverage
 from .batches import batches, bounds, steps_of_epoch
+from .checkpoints.stepping import DIVISOR, RECIPE, Pauses, restore, snapshot
 from .global_steps import GlobalSteps
 from .progress import Progress
 from .recipe import Recipe
 
-_DIVISOR = 5.0
 # A wide vector is averaged at most so often an epoch, and no oftener than once in so many numbers a row.
 _SNAPSHOTS = 64
 _NUMBERS_A_ROW = 8
@@ -55,21 +56,30 @@ class Stepwise:
         knobs = {"seed": recipe.seed} if recipe.compression == "int8" else {}
         self.reducer = compressed(collective, recipe.compression, exact_tail=1, **knobs)
         self.own_rows = share.training_rows()
-        self.lowered = 0
+        self.lowered, self.began, self.epoch_step = 0, 0, 0
+        # Whether the present epoch was begun by an earlier beginning of the fit.
+        self.resumed = False
+        self.pauses = Pauses(self)
 
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` takes and brings the rule's arrays and the count of steps."""
         self.start(params, state)
-        began = self.step
+        self.began = self.step
+        kept = self.progress.take_up(RECIPE, self.params)
+        if kept is not None:
+            restore(self, kept)
         while True:
-            self._set_end(began)
+            if not self.resumed:
+                self.epoch_step = self.step
+            self._set_end(self.began)
             mean_loss = self.epoch(len(self.progress.history))
             answer = self.answer
             stop = self.progress.round(self._objective(mean_loss, answer), answer)
             if stop and not self._lower_rate():
                 break
+            self.progress.keep(RECIPE, self.step, lambda: snapshot(self, 0, 0.0))
         state.update(step=self.step, first=self.first, second=self.second, rule=self.recipe.rule_name)
-        return np.array(answer)
+        return answer
 
     @property
     def averaged(self) -> IterateAverage | None:
@@ -83,18 +93,21 @@ class Stepwise:
 
     def start(self, params: np.ndarray, state: dict[str, Any]) -> None:
         """Take up parameters and state."""
-        size, dtype = self.problem.size, self.problem.dtype
-        self.params = np.array(params, dtype)
-        self.anchor = self.params.copy() if self.collective.size > 1 else self.params
-        self.first, self.second, self.step = self.recipe.resume(self.params, state)
         lazy = self.recipe.sparse and self.recipe.rule.lazy and (self.problem.l1 > 0 or self.problem.l2 > 0)
-        self.last = np.zeros(size, np.int32) if lazy else None
+        self._hold(params, state, lazy)
+        self.anchor = self.params.copy() if self.collective.size > 1 else self.params
+        size, dtype = self.problem.size, self.problem.dtype
         self.average = IterateAverage(size, dtype, self.recipe.average_from) if self.recipe.average else None
+
+    def _hold(self, params: np.ndarray, state: dict[str, Any], lazy: bool) -> None:
+        self.params = np.array(params, self.problem.dtype)
+        self.first, self.second, self.step = self.recipe.resume(self.params, state)
+        self.last = np.zeros(self.problem.size, np.int32) if lazy else None
 
     def _set_end(self, began: int) -> None:
         """Let a cosine end with the last epoch, by the steps of those so far; before the first, by those it should take."""
         epochs = len(self.progress.history)
-        taken = (self.step - began) / epochs if epochs else self._steps_to_come()
+        taken = (self.epoch_step - began) / epochs if epochs else self._steps_to_come()
         self.schedule = stretched(self.schedule, began + self.progress.limit * taken)
 
     def _steps_to_come(self) -> int:
@@ -114,8 +127,7 @@ class Stepwise:
         """Run one epoch; return the mean loss of the rows at the steps that used them."""
         self.base = self.step
         drawn = epoch if self.recipe.shuffle else None
-        if self.average is not None:
-            self.average.begin_epoch(self.rows)
+        self.begin_average()
         if self.collective.size > 1 and self.recipe.local_steps == 1:
             loss = GlobalSteps(self).epoch(drawn)
             self._settle()
@@ -126,19 +138,37 @@ class Stepwise:
         self.collective.allreduce(sums)
         return float(sums[0] / max(sums[1], 1.0))
 
+    def begin_average(self) -> None:
+        """Begin an epoch of the average, unless an earlier beginning of the fit has."""
+        if self.average is not None and not self.resumed:
+            self.average.begin_epoch(self.rows)
+        self.resumed = False
+
     def _local_epoch(self, epoch: int | None) -> float:
-        loss = 0.0
         rounds = self.recipe.averagings(self.rows) if self.collective.size > 1 else 1
         parts = self.share.training(epoch)
-        if rounds == 1:
-            self.make_clock(self.own_rows + 64)
-            for arrays, starts in parts:
-                for chosen in self._pieces(starts):
-                    loss += self._block(arrays, chosen)
-            self._settle()
-            self._average_ranks(self.own_rows)
-            return loss
-        for pieces in batches(parts, self.work.run, self.own_rows, rounds):
+        return self._alone(parts) if rounds == 1 else self._rounds(parts, rounds)
+
+    def _alone(self, parts: Iterable[tuple[Rows, np.ndarray]]) -> float:
+        """An epoch without the other ranks, who may end at other weights: only a single rank can stop on the way."""
+        done, loss = self.pauses.begin(len(self.share.store) if self.collective.size == 1 else 1)
+        self.make_clock(self.own_rows + 64)
+        for number, (arrays, starts) in enumerate(parts, 1):
+            if number <= done:
+                continue
+            for chosen in self._pieces(starts):
+                loss += self._block(arrays, chosen)
+            self.pauses.at(number, loss)
+        self._settle()
+        self._average_ranks(self.own_rows)
+        return loss
+
+    def _rounds(self, parts: Iterable[tuple[Rows, np.ndarray]], rounds: int) -> float:
+        """An epoch with several averagings."""
+        done, loss = self.pauses.begin(rounds)
+        for number, pieces in enumerate(batches(parts, self.work.run, self.own_rows, rounds), 1):
+            if number <= done:
+                continue
             self.base = self.step
             count = 0
             self.make_clock(self.own_rows // rounds + 2 * self.work.run)
@@ -148,7 +178,14 @@ class Stepwise:
                 count += int(np.minimum(self.work.run, len(arrays.label) - chosen).sum())
             self._settle()
             self._average_ranks(count)
+            self.pauses.at(number, loss)
         return loss
+
+    def level(self) -> None:
+        """Settle lazy penalties, and let all ranks have the same weights."""
+        self._settle()
+        if self.collective.size > 1:
+            self._agree()
 
     def _pieces(self, starts: np.ndarray) -> list[np.ndarray]:
         """The runs of a block, cut where a wide vector of weights is to be averaged."""
@@ -159,7 +196,12 @@ class Stepwise:
 
     def averagings_of(self, rows: int) -> int:
         """How often a wide vector of weights is averaged over so many rows."""
-        return int(np.clip(rows * _NUMBERS_A_ROW // self.problem.size, 1, _SNAPSHOTS))
+        return int(np.clip(rows * _NUMBERS_A_ROW // self._numbers, 1, _SNAPSHOTS))
+
+    @property
+    def _numbers(self) -> int:
+        """Weights of the model."""
+        return self.problem.size
 
     def _block(self, arrays: Rows, starts: np.ndarray) -> float:
         """Local optimiser steps over some runs of a block."""
@@ -279,6 +321,6 @@ class Stepwise:
         """Divide the rate and go on, unless that would be the last epoch or the rate is negligible."""
         if self.lowered == self.recipe.lowerings or not self.progress.converged or not self.progress.resume():
             return False
-        self.schedule = lowered(self.schedule, _DIVISOR)
+        self.schedule = lowered(self.schedule, DIVISOR)
         self.lowered += 1
         return True

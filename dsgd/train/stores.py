@@ -50,6 +50,7 @@ def open_stores(
         "threads": config.threads_per_worker,
         "numbering": numbering,
         "moved": moved,
+        "sparse_moments": config.standardize,  # 16 bytes a column: they may be more than the weights
         **memory_options(context, config, task.dataset.spec.layout.size),
     }
     options["memory_bytes"] = options.get("memory_bytes", MEMORY_BYTES) // parts
@@ -154,8 +155,26 @@ def pack_result(
     for name in ("first", "second"):
         if state.get(name) is not None:
             arrays[f"state_{name}"] = state[name]
+    return RankResult(arrays, _meta(plan, state, progress)).to_bytes()
+
+
+def pack_rest(
+    plan: Plan,
+    coef: np.ndarray,
+    intercept: np.ndarray,
+    state: dict[str, Any],
+    progress: Progress,
+    kept: dict[str, Any],
+    **more: np.ndarray,
+) -> bytes:
+    """A rank's answer without its weights, which it has kept: ``coef`` has shape (k, 0), and ``kept`` says where they are."""
+    meta = _meta(plan, state, progress) | {"kept": kept}
+    return RankResult({"coef": coef, "intercept": intercept, **more}, meta).to_bytes()
+
+
+def _meta(plan: Plan, state: dict[str, Any], progress: Progress) -> dict[str, Any]:
     classes = None if plan.classes is None else plan.classes.tolist()
-    meta = {
+    return {
         "classes": classes,
         "class_kind": plan.statistics.label.kind,
         "outputs": plan.outputs,
@@ -167,4 +186,3 @@ def pack_result(
         "means": None if plan.missing_means is None else [float(v) for v in plan.missing_means],
         "rows": plan.problem.rows,
     }
-    return RankResult(arrays, meta).to_bytes()

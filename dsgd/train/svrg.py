@@ -16,12 +16,14 @@ from ..objective.passes import Pass
 from ..objective.share import Share
 from ..optim.schedules import stretched
 from .batches import batches, steps_of_epoch
+from .checkpoints.keeper import Kept
 from .field import GangField
 from .progress import Progress
 from .recipe import Recipe, leave_steps
 
 # Every step moves every weight; beyond this many another rule is the better choice.
 MOST_PARAMETERS = 1 << 21
+RECIPE = "svrg"
 
 
 class SVRG:
@@ -45,6 +47,9 @@ class SVRG:
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` brings the count of steps."""
         params = np.array(params, self.problem.dtype)
+        kept = self.progress.take_up(RECIPE, params)
+        if kept is not None:
+            self.step = int(kept.meta["step"])
         while True:
             full = self.field.gradient(params)
             objective = full.loss / full.rows + self.problem.penalty_value(params)
@@ -52,6 +57,7 @@ class SVRG:
                 leave_steps(state, self.step)
                 return params
             self._inner(params, (full.gradient / full.rows).astype(self.problem.dtype))
+            self.progress.keep(RECIPE, self.step, lambda: Kept({"params": params.copy()}, meta={"step": self.step}))
 
     def _inner(self, params: np.ndarray, mean: np.ndarray) -> None:
         """One epoch of steps around ``params``, in place."""

@@ -8,6 +8,7 @@ import numpy as np
 from ..data.arrays import pack, unpack
 from ..data.dataset import Dataset, Split
 from ..transport.keys import FitKeys
+from .checkpoints.keeper import Orders
 from .config import FitConfig
 
 
@@ -29,6 +30,8 @@ class FitTask:
     keys : FitKeys or None
     seen : float
         Weight of the rows that the model to start from was trained on, when these add to them; else 0.
+    checkpoint : Orders or None
+        What the rank is told of the fit's checkpoints.
     """
 
     dataset: Dataset
@@ -40,6 +43,7 @@ class FitTask:
     initial: dict[str, Any] | None
     keys: FitKeys | None
     seen: float = 0.0
+    checkpoint: Orders | None = None
 
 
 @dataclass(frozen=True)

@@ -22,23 +22,33 @@ _STATE = ("first", "second")
 def make_numbering(task: FitTask) -> Numbering | None:
     """An empty numbering, or None where weights keep their positions."""
     layout = task.dataset.spec.layout
-    return Numbering(layout) if can_number(layout) else None
+    return Numbering(layout) if can_number(layout, task.dataset.cut_like) else None
 
 
 def agree(
-    numbering: Numbering, layout: Layout, initial: dict[str, Any] | None, collective: Collective, stores: Iterable[Any]
+    numbering: Numbering,
+    layout: Layout,
+    initial: dict[str, Any] | None,
+    collective: Collective,
+    stores: Iterable[Any],
+    kept: np.ndarray | None = None,
 ) -> Numbering:
     """Return the numbering of all ranks, which the blocks of this rank's ``stores`` then follow.
 
-    Weights that the model to start from has are numbered too: the penalty is on them, whether rows use them or not.
+    Weights that the model to start from has are numbered too: the penalty is on them, whether rows use them or not. So are those
+    of a checkpoint, ``kept`` (positions, alike on all ranks), but last: where it is of the same rows it changes nothing.
     """
     if initial is not None:
         numbering.apply(weights_of(initial, layout))
-    numbering.complete()
+    last = [] if kept is None else [kept[kept >= layout.dense].astype(np.int32)]
     if collective.size == 1:
+        for codes in last:
+            numbering.apply(codes)
+        numbering.complete()
         return numbering
-    ranks = collective.allgather(numbering.codes.tobytes())
-    merged = merge_numberings(layout, (np.frombuffer(codes, np.int32) for codes in ranks))
+    numbering.complete()
+    ranks = [np.frombuffer(codes, np.int32) for codes in collective.allgather(numbering.codes.tobytes())]
+    merged = merge_numberings(layout, [*ranks, *last])
     numbers = numbering.numbers_in(merged)
     for store in stores:
         if store is not None and numbers is not None:

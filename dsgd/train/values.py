@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..losses import LOSSES, make_loss
 from ..optim.rules import RULES
 from ..optim.schedules import SCHEDULES
+from .checkpoints.settings import Checkpoint
 from .modes import Mode
 
 OPTIMIZERS = ("auto", "svrg", *RULES)
@@ -87,6 +88,8 @@ def _refuse_others(config: Any) -> None:
         "a Sync(...), Async(...), Columns(...) or Hybrid(...) object",
         config.mode,
     )
+    keeps = config.checkpoint is None or isinstance(config.checkpoint, Checkpoint)
+    _require(keeps, "checkpoint", "a path, a Checkpoint(...) object, or None", config.checkpoint)
     average = config.average
     averages = isinstance(average, bool) or (_is_integer(average) and average >= 0)
     _require(averages, "average", "True, False or a number of rows >= 0", average)

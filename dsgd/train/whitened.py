@@ -9,6 +9,7 @@ Zhang 2013 (averaging, later iterates counting for more).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ import numpy as np
 from ..kernels.protocols import schedule_rate
 from ..objective.problem import Problem
 from .batches import batches, steps_of_epoch
+from .checkpoints.keeper import Kept
 from .config import FitConfig
 from .field import GangField
 from .progress import Progress
 from .recipe import Recipe, leave_steps
 from .whitening import Whitener
 
+RECIPE = "whitened "
 _MOST_HALVINGS = 12
 # The smallest mini-batch that is worth a step in Python.
 _LEAST_BATCH = 16
@@ -64,14 +67,21 @@ class Whitened:
         self.own_rows = field.share.training_rows()
         self.step, self.epochs, self.slowed = 0, 0, 1.0
         k = self.problem.outputs
+        self._whitened_at = np.zeros(0, self.problem.dtype)
         self._places = (whitener.positions[:, None] * k + np.arange(k)).ravel()
 
     def run(self, params: np.ndarray, state: dict[str, Any]) -> np.ndarray:
         """Return the trained parameters; ``state`` brings the count of steps."""
         best = np.array(params, self.problem.dtype)
+        kept = self.progress.take_up(RECIPE + type(self).__name__, best)
+        if kept is not None:
+            best = kept.vectors["lowest"].astype(best.dtype)
         best_value, best_mean = self._measure(best)
         allowed = self._allowed_rise(best_value)
         current, mean, halvings = best, best_mean, 0
+        if kept is not None:
+            current, allowed, halvings = self._go_on(kept)
+            value, mean = self._measure(current)
         while True:
             begun = self.step
             current = self._epoch(current, mean)
@@ -87,6 +97,25 @@ class Whitened:
             if self.progress.round(value, current, exact=True):
                 leave_steps(state, self.step)
                 return best
+            self.progress.keep(
+                RECIPE + type(self).__name__, self.step, partial(self._kept, best, current, allowed, halvings)
+            )
+
+    def _kept(self, best: np.ndarray, current: np.ndarray, allowed: float, halvings: int) -> Kept:
+        """What is needed to go on after an epoch; the rest is measured again."""
+        at = best.copy()
+        at[self._places] = self._whitened_at
+        vectors = {"params": current.copy(), "lowest": best.copy(), "at": at}
+        scalars = {"allowed": allowed, "halvings": halvings, "slowed": self.slowed, "step": self.step}
+        return Kept(vectors, meta={**scalars, "epochs": self.epochs})
+
+    def _go_on(self, kept: Kept) -> tuple[np.ndarray, float, int]:
+        """Take up what was kept; return the present weights, the rise allowed and how often the rate was halved."""
+        meta, dtype = kept.meta, self.problem.dtype
+        self.slowed, self.step, self.epochs = float(meta["slowed"]), int(meta["step"]), int(meta["epochs"])
+        self._whitened_at = kept.vectors["at"].astype(dtype)[self._places]
+        self.whitening = self.whitener.at(self._whitened_at)
+        return kept.vectors["params"].astype(dtype), float(meta["allowed"]), int(meta["halvings"])
 
     def _measure(self, params: np.ndarray) -> tuple[float, np.ndarray]:
         """The objective, and the mean gradient of the loss by the weights in use, of shape (a + 1, k)."""
@@ -124,7 +153,8 @@ class Whitened:
         weights = params[self._places].reshape(-1, p.outputs)
         if self.epochs & (self.epochs - 1) == 0:
             # The curvature changes most at the beginning: it is taken anew at epochs 0, 1, 2, 4, 8, ...
-            self.whitening = self.whitener.at(weights.ravel())
+            self._whitened_at = weights.ravel().copy()
+            self.whitening = self.whitener.at(self._whitened_at)
         speed = self._speed() * self.slowed / self.whitening.smoothness
         for pieces in batches(parts, work.run, self.own_rows, count):
             rows = 0
@@ -174,6 +204,19 @@ class WhitenedAverage(Whitened):
 
     def _forget(self) -> None:
         self._iterate, self._seen = None, 0
+
+    def _kept(self, best: np.ndarray, current: np.ndarray, allowed: float, halvings: int) -> Kept:
+        kept = super()._kept(best, current, allowed, halvings)
+        if self._iterate is not None:
+            kept.vectors["iterate"] = self._iterate.copy()
+        kept.meta["seen"] = self._seen
+        return kept
+
+    def _go_on(self, kept: Kept) -> tuple[np.ndarray, float, int]:
+        iterate = kept.vectors.get("iterate")
+        self._iterate = None if iterate is None else iterate.astype(self.problem.dtype)
+        self._seen = int(kept.meta["seen"])
+        return super()._go_on(kept)
 
     def _epoch(self, params: np.ndarray, mean: np.ndarray) -> np.ndarray:
         iterate = params.copy() if self._iterate is None else self._iterate

@@ -21,6 +21,8 @@ from ..objective.start import null_intercept
 from . import place
 from .auto import solve_by_rounds
 from .beginning import active_weights, begin_regression
+from .checkpoints.identity import digest_of, moments_of
+from .checkpoints.keeper import Keeper
 from .engine import RankContext
 from .field import GangField
 from .newton import Newton
@@ -31,6 +33,7 @@ from .recipe import Recipe, make_recipe, resolved_batch
 from .stepsize import needs_smoothness, smoothness
 from .stepwise import Stepwise
 from .stores import finish_stores, initial_params, open_stores, pack_result, watched_fraction
+from .stragglers import Stragglers
 from .svrg import SVRG
 from .task import FitTask
 from .used_weights import agree, make_numbering, narrow
@@ -79,6 +82,7 @@ class Rank:
     """One rank's fit, after it has met the others."""
 
     newton = Newton
+    keeper: Keeper | None = None
 
     def __init__(
         self,
@@ -91,10 +95,13 @@ class Rank:
         self.context, self.task, self.config, self.collective = context, task, task.config, collective
         spec, numbering = task.dataset.spec, make_numbering(task)
         store, held_out = open_stores(context, task, stack, numbering, moved)
-        statistics = self._merged(store.statistics)
+        statistics, own_digest = self._merged(store.statistics), digest_of(store.statistics)
+        self.keeper = self._make_keeper()
         self.initial, layout, self.positions = task.initial, spec.layout, None
         if numbering is not None:
-            numbering = agree(numbering, layout, task.initial, collective, (store, held_out))
+            # Weights that a checkpoint has are numbered after those of the rows.
+            more = None if self.keeper is None else self._kept_positions()
+            numbering = agree(numbering, layout, task.initial, collective, (store, held_out), more)
             self.positions = numbering.positions
             if task.initial is not None:
                 self.initial = narrow(task.initial, layout, self.positions)
@@ -102,11 +109,29 @@ class Rank:
         self.plan = make_plan(self.config, task.dataset, statistics, task.classes, layout, task.seen)
         finish_stores(self.plan, store, held_out)
         self.problem: Problem = self.plan.problem
+        if self.keeper is not None:
+            self.keeper.check_rows(self.problem.rows, self._moments())
+            self.keeper.hold(self.positions, self.problem.outputs, own_digest)
         self._stores = store, held_out
         fraction = self.config.validation_fraction if self.config.early_stopping and held_out is None else 0.0
         longest = longest_run(self._longest_batch(), fraction, self.problem.rows // collective.size)
         self.work = self._make_work(longest)
         self._take_up(fraction)
+
+    def _make_keeper(self) -> Keeper | None:
+        orders, size = self.task.checkpoint, self.task.dataset.spec.layout.size
+        if orders is None:
+            return None
+        return Keeper(orders, [self.collective], self.context.rank, ((0, size),), writes=self.context.rank == 0)
+
+    def _moments(self) -> list[list[float]]:
+        """By which the rows of a checkpoint are told from others."""
+        return moments_of(self.plan.statistics)
+
+    def _kept_positions(self) -> np.ndarray:
+        """Of this rank's weights, those that a checkpoint has."""
+        assert self.keeper is not None
+        return self.keeper.places()
 
     def _take_up(self, fraction: float, watch: bool = False) -> None:
         """Divide the rows into those for training and those for validation, and start the count of epochs."""
@@ -121,7 +146,12 @@ class Rank:
         self.rows = int(own[0])
         validate = self.field.validation if self.share.held_out else _nothing
         report = self.context.report if rank == 0 else _ignore
-        self.progress = Progress(self.config, self.rows, validate, report, watch)
+        self.progress = Progress(self.config, self.rows, validate, report, watch, self.keeper)
+        self.progress.times = Stragglers(*self._circles()).epoch
+
+    def _circles(self) -> tuple[Collective, ...]:
+        """The collectives in which this rank meets others."""
+        return (self.collective,)
 
     def _watch(self) -> None:
         """Judge by the validation rows, or a few held out, when to stop: many weights go on learning rows by heart."""

@@ -44,6 +44,10 @@ class Channel:
     ----------
     on_sign : callable
         Called with every sign of life for those who wait for this rank, while it waits itself.
+    waited : float
+        Seconds for which receives have waited so far.
+    sent_bytes : int
+        Of the messages sent so far, headers included; without signs of life, and what encryption and TCP add.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class Channel:
         self._silence: signs.Silence | None = None
         self._awaited: int | None = None
         self.on_sign: Callable[[], None] = lambda: None
+        self.waited = 0.0
+        self.sent_bytes = 0
         self._failed = False
         # One thread would encrypt what leaves and decrypt what comes one after the other.
         self._context = zmq.Context(io_threads=2)
@@ -113,6 +119,8 @@ class Channel:
         except zmq.Again:
             raise self._lost(peer, f"{link.lost() or 'cannot be reached'}", "sent to it in", kind) from None
         link.sent += 1
+        if kind != frames.LIFE:  # how many of these there are is a matter of time, not of what is done
+            self.sent_bytes += HEADER_BYTES + length
 
     def flush(self) -> None:
         """Wait until every payload that was sent may be changed again."""
@@ -130,7 +138,9 @@ class Channel:
         """
         inbox = self._inbox[peer]
         if not inbox:
+            began = time.perf_counter()
             self._await(peer, kind)
+            self.waited += time.perf_counter() - began
         header, payload = inbox.popleft()
         if (
             header.kind != kind

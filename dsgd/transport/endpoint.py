@@ -18,6 +18,13 @@ _USER = "rank"
 _CIPHER_BYTES = 64  # room for what CURVE adds to a frame
 
 
+class _DoorLog(logging.LoggerAdapter):
+    """The authenticator's log, without its details: there pyzmq writes down the passwords that it has been shown."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return level > logging.DEBUG and super().isEnabledFor(level)
+
+
 @dataclass(frozen=True)
 class Security:
     """How the peers of a fit recognise each other.
@@ -35,7 +42,7 @@ class Security:
 
     def authenticator(self, context: zmq.Context, near: bool = False) -> ThreadAuthenticator:
         """Start the thread that checks every connection to a listening socket of ``context``; those of ``near()``, too."""
-        authenticator = ThreadAuthenticator(context, log=logger)
+        authenticator = ThreadAuthenticator(context, log=_DoorLog(logger, {}))
         authenticator.start()
         if self.encrypt:
             authenticator.configure_curve_callback(_DOMAIN, credentials_provider=self)

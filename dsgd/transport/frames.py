@@ -17,8 +17,8 @@ CHUNK = 1 << 19  # bytes of a longer array's pieces
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 
-HELLO, REDUCE, BROADCAST, GATHER, ABORT, LIFE, REPORT = range(7)
-KINDS = ("hello", "all-reduce", "broadcast", "all-gather", "abort", "sign of life", "report")
+HELLO, REDUCE, BROADCAST, GATHER, ABORT, LIFE, REPORT, EXCHANGE = range(8)
+KINDS = ("hello", "all-reduce", "broadcast", "all-gather", "abort", "sign of life", "report", "exchange")
 
 # magic, version, kind, dtype, unused, source, attempt, fit, sequence, length in bytes
 _HEADER = struct.Struct("<4sBBBBIIQQQ")
@@ -80,4 +80,6 @@ def parse(data: bytes) -> Header:
         raise ValueError(f"expected {MAGIC!r} version {VERSION}, found {magic!r} version {version}")
     if kind >= len(KINDS) or code >= len(DTYPES):
         raise ValueError(f"unknown kind {kind} or dtype code {code}")
+    if length % DTYPES[code].itemsize:
+        raise ValueError(f"{length} bytes are not an array of {DTYPES[code]}")
     return Header(kind, code, source, attempt, fit, sequence, length)

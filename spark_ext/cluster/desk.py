@@ -5,7 +5,6 @@ thread that waits for the crew has to decide or to hand on is left for it: the s
 (:mod:`spark_ext.cluster.presence`), and the reports.
 """
 
-import json
 import logging
 import queue
 import threading
@@ -13,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
+
+from dsgd.foreign import read_object
 
 from . import line
 from .listening import Listener, Listening
@@ -85,7 +86,7 @@ class Desk:
         stands = self._presence.stands(request["member"], request["attempt"])
         if request["verb"] == line.REPORT:
             if stands:
-                self.reports.put(json.loads(value))
+                self.reports.put(read_object(value, "a report", ValueError))
                 self._stir()
             return None
         return self._word(request, value, {"stands": stands, "over": self._presence.over})

@@ -12,10 +12,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from dsgd.data.dataset import Dataset
-from dsgd.train.again import again
+from dsgd.errors import ConfigError
+from dsgd.fitted.fitting import fit
+from dsgd.train.again import again, refuse_least, room_for
 from dsgd.train.config import FitConfig, TrainedLinear
-from dsgd.train.fit import fit
-from dsgd.train.modes import Async, Sync, by_shards, name_of
+from dsgd.train.modes import Async, Hybrid, Sync, by_shards, name_of
 
 from . import allocation, progress, slots
 from .engine import SparkEngine
@@ -45,6 +46,8 @@ class Run:
         Levels of the tree-aggregate with topology="engine".
     verbose : int
         As in ``dsgd.display.shown``.
+    least : int or None
+        Ranks that are enough to go on with; None is as many as it began with.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Run:
     threads: int | None = None
     depth: int = 2
     verbose: int = 0
+    least: int | None = None
 
 
 def train(session: SparkSession | None, config: FitConfig, rows: Rows, run: Run, **start: Any) -> TrainedLinear:
@@ -81,16 +85,28 @@ def train(session: SparkSession | None, config: FitConfig, rows: Rows, run: Run,
         config = _placed(config, engine, run)
         engine.title = f"{run.name}: {_mode(config)}"
 
-        rounds = config.mode.topology == "engine"
+        rounds, full = config.mode.topology == "engine", config.n_workers
+        refuse_least(run.least, full, isinstance(config.mode, Hybrid))
+        if run.least is not None and (rounds or by_shards(config.mode)):
+            raise ConfigError(
+                "min_workers is for gangs, which stand and fall together; with mode='async' and topology='engine' what is lost "
+                "is run again by itself; leave it out"
+            )
+        room = room_for(full, run.least, lambda: engine.session.slots())
 
         def attempt() -> TrainedLinear:
-            train, validation, engine.feed = rows(config.n_workers)
+            nonlocal room
+            now = config
+            if run.least is not None and not rounds and not by_shards(config.mode):
+                now = replace(config, n_workers=max(run.least, min(full, engine.session.slots())))
+            room = room_for(full, run.least, lambda: engine.session.slots())
+            train, validation, engine.feed = rows(now.n_workers)
             on_report = _noting(engine, report) if rounds else report
-            return fit(train, config, engine, validation=validation, on_report=on_report, **start)
+            return fit(train, now, engine, validation=validation, on_report=on_report, **start)
 
         if rounds or by_shards(config.mode):  # What is lost is run again one by one.
             return attempt()
-        return again(attempt, run.name, lambda: engine.session.slots() >= config.n_workers, log=_log)
+        return again(attempt, run.name, lambda: room(), log=_log)
 
 
 def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
@@ -106,7 +122,8 @@ def _placed(config: FitConfig, engine: SparkEngine, run: Run) -> FitConfig:
             _tell_once(session.key(), config)
         ranks = run.workers or allocation.shares(session)
     else:
-        ranks = run.workers or engine.slots()
+        grid = config.mode.ranks if isinstance(config.mode, Hybrid) else 0
+        ranks = run.workers or grid or engine.slots()
         if config.mode.topology != "engine":
             slots.require(session, ranks)  # before any job, the look at the columns' rows too
     return replace(config, n_workers=ranks, threads_per_worker=threads)

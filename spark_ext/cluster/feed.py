@@ -7,7 +7,7 @@ For the rounds of an engine, whose tasks come and go, see :mod:`spark_ext.cluste
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from pyspark import BarrierTaskContext
 from pyspark.sql import DataFrame
 
 from dsgd.data.dataset import Dataset, Split
+from dsgd.data.elements import Sample, values_per_row
 from dsgd.data.resolve import Roles
 from dsgd.data.spec import FeatureSpec
 from dsgd.data.where import Where
@@ -49,17 +50,27 @@ class FedDataset(Dataset):
     spec : FeatureSpec
     indicator : (str, bool), optional
         A boolean column, and which of its values to read: training and validation rows come in one feed.
+    samples : dict, optional
+        Of sparse vector columns, what a few rows have: see :mod:`dsgd.data.elements`.
     """
 
     divisible = False
+    counted = False
 
     def __init__(
-        self, name: str, ranks: int, roles: Roles, spec: FeatureSpec, indicator: tuple[str, bool] | None = None
+        self,
+        name: str,
+        ranks: int,
+        roles: Roles,
+        spec: FeatureSpec,
+        indicator: tuple[str, bool] | None = None,
+        samples: Mapping[str, Sample] | None = None,
     ):
         self.name = name
         self.ranks = ranks
         self.roles = roles
         self.indicator = indicator
+        self.samples = dict(samples or {})
         self._spec = spec
 
     def __repr__(self):
@@ -72,7 +83,15 @@ class FedDataset(Dataset):
 
     def with_spec(self, spec: FeatureSpec) -> "FedDataset":
         """Return the same rows with the features of a fitted model."""
-        return FedDataset(self.name, self.ranks, self.roles, spec, self.indicator)
+        return FedDataset(self.name, self.ranks, self.roles, spec, self.indicator, self.samples)
+
+    def values_per_row(self) -> dict[str, np.ndarray | float]:
+        """Of sparse vector columns the values of each element, guessed from a few rows."""
+        return values_per_row(self._spec, self.samples)
+
+    def only(self, splits: Sequence[Split]) -> tuple["FedDataset", list[Split]]:
+        """Return what a rank needs: all but what a few rows have."""
+        return FedDataset(self.name, self.ranks, self.roles, self._spec, self.indicator), list(splits)
 
     def splits(self) -> list[Split]:
         """One split for each rank; its number of rows stands for "some"."""

@@ -15,6 +15,7 @@ from typing import Any
 import zmq
 
 from dsgd.errors import WorkerLost
+from dsgd.foreign import read_object
 from dsgd.transport.endpoint import configure
 
 from .reports import Mailbox
@@ -47,8 +48,8 @@ def read_request(frames: Sequence[bytes]) -> tuple[dict[str, Any], bytes]:
     """
     if len(frames) != 3 or len(frames[0]) != _NUMBER.size:
         raise ValueError(f"expected a number, a header and a value, found {[len(frame) for frame in frames]} bytes")
-    header = json.loads(frames[1])
-    if not isinstance(header, dict) or "verb" not in header:
+    header = read_object(frames[1], "its header", ValueError)
+    if "verb" not in header:
         raise ValueError("its header has no verb")
     return header, frames[2]
 

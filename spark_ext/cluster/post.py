@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 
 from dsgd.errors import ConfigError
+from dsgd.foreign import read_object
 from dsgd.train.rank import Failure
 from dsgd.transport import frames
 
@@ -64,7 +65,7 @@ class Post:
                 data = frame[frames.HEADER_BYTES :]
                 if rest or header.kind != frames.REPORT or header.fit != self._fit or header.length != len(data):
                     raise ValueError("it is no report of this gang")
-                yield json.loads(data)
+                yield read_object(data, "a report", ValueError)
             except ValueError as error:
                 _log.warning("a report was dropped: %s", error)
 

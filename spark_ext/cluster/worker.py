@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark import BarrierTaskContext, TaskContext
 
+from dsgd.errors import WorkerLost
 from dsgd.train import place, scratch, versions
 from dsgd.train import rank as ranks
 from dsgd.train.engine import RankContext, no_gang
@@ -33,6 +34,8 @@ from .spool import local_directory
 _AFTER_THE_CAUSE = 3.0
 # The kind of failure of a leaf whose share of the rows is elsewhere: the round is to be run again, with the rows.
 MISSING = "missing"
+# Characters of a failure at most: what is compressed may be of any length.
+_LONGEST = 1 << 24
 _MARK = re.compile(r"dsgd-failure\[([A-Za-z0-9+/=]+)\]")
 
 
@@ -73,7 +76,12 @@ def find_failure(text: str) -> Failure | None:
     True
     """
     found = _MARK.search(text)
-    return Failure.from_json(zlib.decompress(base64.b64decode(found[1]))) if found else None
+    if found is None:
+        return None
+    try:
+        return Failure.from_json(zlib.decompressobj().decompress(base64.b64decode(found[1]), _LONGEST))
+    except (ValueError, zlib.error, WorkerLost):  # text that only looks like one
+        return None
 
 
 def mark(failure: Failure) -> str:

@@ -12,6 +12,7 @@ from dsgd.data.resolve import Roles
 from dsgd.errors import CheckpointError, ConfigError
 from dsgd.fitted import load
 from dsgd.fitted.files import read_beside, save
+from dsgd.foreign import read_object
 
 from .storage import readable, written
 
@@ -77,8 +78,8 @@ class ModelReader(MLReader):
         if state is None:
             return model.following(model.core.spec, Roles())
         try:
-            saved = json.loads(state)
+            saved = read_object(state, f"{path}/{_METADATA}", CheckpointError)
             model._element_names = saved.get("elementNames")
             return model._resetUid(saved["uid"])._set(**saved["paramMap"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}/{_METADATA} is damaged: {error}; save the model again") from error

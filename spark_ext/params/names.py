@@ -48,11 +48,15 @@ MODE_NAMES = {
     "restarts": "restarts",
     "gridRows": "rows",
     "gridColumns": "columns",
+    "saveTo": "save_to",
+    "overwrite": "overwrite",
 }
 # Spark ML's spellings of losses that the core spells otherwise.
 CORE_LOSSES = {"squaredError": "squared_error"}
 # From the core's names to Spark's, in which errors are told: of those above that differ, and of what the face itself translates.
 SPARK_NAMES = {core: name for name, core in (CORE_NAMES | MODE_NAMES).items() if core != name} | {
     "n_workers": "numWorkers",
+    "min_workers": "minWorkers",
+    "checkpoint": "checkpointPath",
     "hash_bits": "hashBits",
 }

@@ -6,6 +6,8 @@ from typing import Any
 from pyspark.ml.param import TypeConverters
 from pyspark.ml.param.shared import HasAggregationDepth
 
+from dsgd.errors import ConfigError
+from dsgd.train.checkpoints.settings import Checkpoint
 from dsgd.train.modes import Mode, make_mode
 
 from .converters import integer_auto_or_epoch, text
@@ -23,7 +25,7 @@ class RunParams(ColumnParams, HasAggregationDepth):
     mode = make_param(
         "mode",
         "How the work is spread over ranks: 'sync', steps that all take together; 'async', parameter shards; 'columns', blocks of"
-        " columns; or 'hybrid', a grid. Blocks of columns are for fitParquet.",
+        " columns; or 'hybrid', a grid.",
         text,
     )
     topology = make_param(
@@ -79,7 +81,20 @@ class RunParams(ColumnParams, HasAggregationDepth):
         "With mode='hybrid', ranks of a group, among which the columns are divided, >= 1.",
         TypeConverters.toInt,
     )
+    saveTo = make_param(
+        "saveTo",
+        "With mode='columns' or 'hybrid', a directory that all executors and the driver reach, or a URI that pyarrow opens, in"
+        " which the ranks save the model when the fit ends, each its own block.",
+        text,
+    )
+    overwrite = make_param("overwrite", "Whether a model at saveTo may be replaced.", TypeConverters.toBoolean)
     numWorkers = make_param("numWorkers", "Ranks, each a task; 0 is all slots of the session.", TypeConverters.toInt)
+    minWorkers = make_param(
+        "minWorkers",
+        "With how many ranks, at least, a fit goes on that has lost some, if their slots do not come back within 15 s. As many as"
+        " it began with if it is not set.",
+        TypeConverters.toInt,
+    )
     threadsPerWorker = make_param("threadsPerWorker", "Threads that a rank may use, >= 1.", TypeConverters.toInt)
     cacheBytes = make_param(
         "cacheBytes",
@@ -107,6 +122,15 @@ class RunParams(ColumnParams, HasAggregationDepth):
     deadline = make_param(
         "deadline", "Seconds without a sign of life after which a rank counts as lost, > 0.", TypeConverters.toFloat
     )
+    checkpointPath = make_param(
+        "checkpointPath",
+        "A directory that driver and executors share, in which a fit keeps what it needs to go on when it is begun again. No"
+        " checkpoints if it is not set.",
+        text,
+    )
+    checkpointInterval = make_param(
+        "checkpointInterval", "Seconds between two checkpoints, >= 0.", TypeConverters.toFloat
+    )
     verbose = make_param(
         "verbose",
         "What is shown of a fit, on the standard error: 1 is a bar in a notebook or a terminal and a line an epoch elsewhere,"
@@ -122,7 +146,7 @@ class RunParams(ColumnParams, HasAggregationDepth):
         self._setDefault(
             backupWorkers=0, shards=1, correction="none", compensation=1.0, snapshotSeconds=10.0, restarts=32
         )
-        self._setDefault(threadsPerWorker=1, encrypt=True, deadline=60.0, verbose=0)
+        self._setDefault(threadsPerWorker=1, encrypt=True, deadline=30.0, verbose=0, checkpointInterval=60.0)
 
 
 class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
@@ -136,7 +160,17 @@ class FitParams(DataParams, ObjectiveParams, OptimizerParams, RunParams):
             if self.hasParam(name) and self.isDefined(name)
         }
         parameters["loss"] = CORE_LOSSES.get(parameters["loss"], parameters["loss"])
-        return parameters | {"penalty": "elasticnet", "mode": self._mode()}
+        return parameters | {"penalty": "elasticnet", "mode": self._mode(), "checkpoint": self._checkpoint()}
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """Where and how often checkpoints are made; None without a place."""
+        if self.isDefined("checkpointPath"):
+            return Checkpoint(self.getOrDefault("checkpointPath"), seconds=self.getOrDefault("checkpointInterval"))
+        if self.isSet("checkpointInterval"):
+            raise ConfigError(
+                "checkpointInterval is for checkpoints, and there is no checkpointPath; set both, or neither"
+            )
+        return None
 
     def _mode(self) -> Mode:
         return make_mode(

@@ -3,6 +3,7 @@
 A suite says how its package is asked; what is expected is the same everywhere, and for files the same bits.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -117,6 +118,10 @@ class Suite(ABC):
     def load(self, package, path):
         """A classifier's saved model, as this package's object."""
 
+    @abstractmethod
+    def engine(self):
+        """The package's engine, as a context manager; None for this machine."""
+
     @pytest.mark.parametrize("label", ["late", "group", "minutes"])
     def test_files_give_the_same_bits_as_on_one_machine(self, package, files, reference, label):
         fitted = self.fit(self.estimator(package, label), dataset(files, label))
@@ -165,15 +170,61 @@ class Suite(ABC):
             assert core.evaluate(frame, "late")["log_loss"] < 1.03 * wanted["log_loss"]
             assert core.history[-1]["staleness"] == 0 or mode.staleness is None
 
-    @pytest.mark.parametrize("mode", [dsgd.Columns(), dsgd.Hybrid(1, 2), dsgd.Hybrid(2, 1)], ids=str)
-    def test_column_blocks_learn_files(self, package, files, frame, mode):
+    @pytest.mark.parametrize(
+        ("mode", "crosses"),
+        [(dsgd.Columns(), [("city", "group")]), (dsgd.Hybrid(1, 2), []), (dsgd.Hybrid(2, 1), [("group", "city")])],
+        ids=str,
+    )
+    def test_column_blocks_learn_files(self, package, files, frame, mode, crosses):
         options = {"optimizer": "adagrad", "max_iter": 3, "n_workers": RANKS, "tol": None}
-        core = self.core(self.fit(self.estimator(package, "late", mode=mode, **options), dataset(files, "late")))
+        columns = {"categorical": ["city", "group"], "interactions": crosses} if crosses else {}
+        data = dataset(files, "late", **columns)
+        core = self.core(self.fit(self.estimator(package, "late", mode=mode, **options), data))
         ranks = mode.rows if isinstance(mode, dsgd.Hybrid) else 1
         plain = dsgd.SGDClassifier(**PARAMETERS | options | {"mode": dsgd.Hybrid(ranks, 1), "n_workers": ranks})
-        plain.fit(dataset(files, "late"))
+        plain.fit(data)
+        assert core.spec == plain.model_.spec
         np.testing.assert_allclose(core.coef, plain.coef_, rtol=1e-4, atol=1e-6)
         assert core.evaluate(frame, "late")["accuracy"] > 0.7
+
+    @pytest.mark.parametrize("mode", [dsgd.Columns(), dsgd.Hybrid(1, 2), dsgd.Hybrid(2, 1)], ids=str)
+    def test_column_blocks_learn_frames(self, package, frame, mode):
+        """Steps of all rows: engines deal them out in orders of their own."""
+        options = {"optimizer": "adagrad", "max_iter": 30, "n_workers": RANKS, "tol": None, "batch_size": ROWS}
+        core = self.core(self.fit(self.estimator(package, "late", mode=mode, **options), (frame, FEATURES, "late")))
+        plain = dsgd.SGDClassifier(**PARAMETERS | options | {"n_workers": 1, "hash_bits": 6})
+        plain.fit(frame[[*FEATURES, "late"]], "late")
+        np.testing.assert_allclose(core.coef, plain.coef_, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(core.intercept, plain.intercept_, rtol=1e-3, atol=1e-5)
+        assert core.evaluate(frame, "late")["accuracy"] > 0.7
+
+    def test_ranks_save_their_blocks_and_predict_with_them(self, package, files, frame, tmp_path):
+        options = {"optimizer": "adagrad", "max_iter": 2, "n_workers": RANKS, "tol": None}
+        place, out = str(tmp_path / "m"), str(tmp_path / "p.parquet")
+        here, there = (
+            self.fit(self.estimator(package, "group", mode=mode, **options), dataset(files, "group"))
+            for mode in (dsgd.Columns(save_to=place), dsgd.Columns())
+        )
+        loaded = dsgd.load(place)
+        np.testing.assert_array_equal(loaded.coef, self.core(there).coef)
+        np.testing.assert_array_equal(loaded.intercept, self.core(there).intercept)
+        np.testing.assert_array_equal(self.predictions(self.load(package, place), frame), loaded.predict(frame))
+        np.testing.assert_array_equal(self.predictions(here, frame), loaded.predict(frame))
+        with pytest.raises(ConfigError, match="exists already"):
+            self.fit(
+                self.estimator(package, "group", mode=dsgd.Columns(save_to=place), **options), dataset(files, "group")
+            )
+        rows = dsgd.read_parquet(files)
+        with self.engine() as engine:
+            chances = dsgd.predict_in_blocks(place, rows, method="predict_proba", n_workers=RANKS, engine=engine)
+            assert dsgd.predict_in_blocks(place, rows, out=out, keep=["city"], n_workers=RANKS, engine=engine) == ROWS
+            with pytest.raises(DataError, match="'income'"):
+                dsgd.predict_in_blocks(place, frame.assign(income=np.inf), n_workers=RANKS, engine=engine)
+        np.testing.assert_allclose(chances, loaded.predict_proba(frame), atol=1e-6)
+        written = pq.read_table(out)
+        assert written["city"].to_pylist() == frame["city"].tolist()
+        np.testing.assert_array_equal(written["prediction"], loaded.predict(frame))
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "p.parquet"]
 
     def test_a_saved_model_predicts_the_same_in_every_package(self, package, files, frame, reference, tmp_path):
         here = self.fit(self.estimator(package, "late", max_iter=2), dataset(files, "late"))
@@ -298,6 +349,9 @@ class TestLocal(ScikitLearnSuite):
     def probabilities(self, fitted, frame):
         return fitted.predict_proba(frame)
 
+    def engine(self):
+        return contextlib.nullcontext()
+
 
 class TestDask(ScikitLearnSuite):
     @pytest.fixture
@@ -321,6 +375,11 @@ class TestDask(ScikitLearnSuite):
 
     def probabilities(self, fitted, frame):
         return fitted.predict_proba(self.own(frame)).compute().to_numpy()
+
+    def engine(self):
+        import dask_ext
+
+        return dask_ext.DaskEngine()
 
 
 class TestSpark(Suite):
@@ -368,3 +427,8 @@ class TestSpark(Suite):
 
     def load(self, package, path):
         return package.SGDClassificationModel.load(path)
+
+    def engine(self):
+        import spark_ext
+
+        return spark_ext.SparkEngine(self.spark)

@@ -165,7 +165,17 @@ def test_verbose_tells_of_every_epoch(data, capsys):
 
 def test_every_parameter_reaches_the_core():
     """A parameter of the constructor is handed on, or used by the face itself."""
-    own = {"mode", "n_workers", "random_state", "dtype", "warm_start", "verbose", "n_jobs", *inputs.FEATURES}
+    own = {
+        "mode",
+        "n_workers",
+        "random_state",
+        "dtype",
+        "warm_start",
+        "verbose",
+        "n_jobs",
+        "checkpoint",
+        *inputs.FEATURES,
+    }
     for face in (SGDClassifier, SGDRegressor):
         assert set(face().get_params()) - own <= set(SAME)
     changed = configuration(

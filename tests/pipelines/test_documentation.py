@@ -50,7 +50,17 @@ def commands(page):
 @pytest.mark.xdist_group("spark")
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "local.md", "scikit-learn.md", "search.md", "asynchronous.md", "columns.md", "dask.md", "spark.md"],
+    [
+        "README.md",
+        "local.md",
+        "scikit-learn.md",
+        "search.md",
+        "asynchronous.md",
+        "columns.md",
+        "checkpoints.md",
+        "dask.md",
+        "spark.md",
+    ],
 )
 def test_programs(page, folder, tmp_path):
     if page in ("README.md", "spark.md") and java_problem():

@@ -132,8 +132,8 @@ def test_what_a_data_frame_cannot_do(people):
         spark_ext.SGDClassifier(nope=1)
     with pytest.raises(ConfigError, match="not available in this version"):
         spark_ext.SGDClassifier(mode="federated").fit(people)
-    with pytest.raises(ConfigError, match=r"divides the columns, and the rows of .* lie on their workers"):
-        spark_ext.SGDClassifier(mode="columns").fit(people)
+    with pytest.raises(ConfigError, match=r"2 ranks need a column each at least, and there are 1"):
+        spark_ext.SGDClassifier(mode="columns", featuresCol=["a"]).fit(people)
 
 
 def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):
@@ -143,7 +143,8 @@ def test_every_parameter_is_in_the_table_or_used_by_the_face(spark):
         *("threshold", "thresholds", "initialModel", "verbose"),
         *("mode", "topology", "aggregationDepth", "localSteps", "compression", "numWorkers", "dtype"),
         *("staleness", "shards", "backupWorkers", "correction", "compensation", "snapshotSeconds", "restarts"),
-        *("gridRows", "gridColumns"),
+        *("gridRows", "gridColumns", "saveTo", "overwrite"),
+        *("minWorkers", "checkpointPath", "checkpointInterval"),
     }
     for face in (spark_ext.SGDClassifier(), spark_ext.SGDRegressor()):
         assert {param.name for param in face.params} - own <= set(CORE_NAMES)

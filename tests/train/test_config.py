@@ -50,6 +50,7 @@ WRONG = {
     "port_range": (4000, (4000,), (0, 10), (10, 9), (1, 65536), ("1", "9"), (1.0, 9), (True, 9)),
     "interface": ("", 1, True, ["lo"]),
     "deadline": (*NO_NUMBER, 0, -1.0),
+    "checkpoint": ("fits", 1, True),
 }
 
 

@@ -46,7 +46,7 @@ RECIPES = {
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_as_with_all_weights(recipe, n_workers, monkeypatch):
     numbered = train(table(), n_workers=n_workers, **RECIPES[recipe])
-    monkeypatch.setattr(used_weights, "can_number", lambda layout: False)
+    monkeypatch.setattr(used_weights, "can_number", lambda *layouts: False)
     whole = train(table(), n_workers=n_workers, **RECIPES[recipe])
     assert numbered.coef.shape == whole.coef.shape == (1, 1 + 3 * 2**18)
     np.testing.assert_allclose(numbered.coef, whole.coef, rtol=2e-2, atol=2e-3)
@@ -72,7 +72,7 @@ def test_going_on_from_a_model_with_other_words(rule, n_workers, monkeypatch):
         return train(table(1, first=200), initial=train(table(), **options), **options)
 
     numbered = twice()
-    monkeypatch.setattr(used_weights, "can_number", lambda layout: False)
+    monkeypatch.setattr(used_weights, "can_number", lambda *layouts: False)
     whole = twice()
     np.testing.assert_allclose(numbered.coef, whole.coef, rtol=2e-2, atol=3e-3)
     for name in ("first", "second"):
@@ -86,7 +86,7 @@ def test_words_of_validation_rows_only(monkeypatch):
     """Their weights are zero: the rows are scored by what else is known."""
     options = {"validation": table(3, first=250), "early_stopping": True, **RECIPES["online"]}
     numbered = train(table(), **options)
-    monkeypatch.setattr(used_weights, "can_number", lambda layout: False)
+    monkeypatch.setattr(used_weights, "can_number", lambda *layouts: False)
     whole = train(table(), **options)
     losses = [[record["validation"] for record in model.history] for model in (numbered, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-3)

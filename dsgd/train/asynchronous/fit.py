@@ -8,6 +8,7 @@ import numpy as np
 from ...data.dataset import Dataset, Split, assign
 from ...errors import ConfigError
 from ...transport.keys import FitKeys
+from ..checkpoints.keeper import Orders
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..modes import Async, by_shards
@@ -31,6 +32,7 @@ def fit_crew(
     classes,
     seen: float,
     on_report: Callable[[dict], None],
+    orders: Orders | None = None,
 ) -> RankResult:
     """Train with a crew; the parameters are those of :func:`dsgd.train.fit.fit`."""
     mode = by_shards(config.mode)
@@ -40,7 +42,7 @@ def fit_crew(
     config = replace(config, mode=mode if isinstance(config.mode, Async) else config.mode)
     if backups >= workers:
         raise ConfigError(f"backup_workers={backups} of {workers} workers leave none to wait for; use more n_workers")
-    tasks = make_tasks(dataset, config, mode, validation, initial, classes, seen)
+    tasks = make_tasks(dataset, config, mode, validation, initial, classes, seen, orders)
     data = engine.crew(
         "dsgd.train.asynchronous.member:run_member",
         tasks,
@@ -76,7 +78,9 @@ def with_steps(mode: Async, rule: str) -> Async:
     return mode
 
 
-def make_tasks(dataset, config, mode, validation, initial, classes, seen) -> list[CrewTask]:
+def make_tasks(
+    dataset, config, mode, validation, initial, classes, seen, orders: Orders | None = None
+) -> list[CrewTask]:
     """One task a member: the shards have no rows; workers have all lots, or their own where rows are bound to them."""
     bound = not (dataset.anywhere and (validation is None or validation.anywhere))
     lots, owners = _lots(dataset, validation, config.n_workers, bound)
@@ -86,7 +90,7 @@ def make_tasks(dataset, config, mode, validation, initial, classes, seen) -> lis
     names = None if classes is None else np.asarray(classes).tolist()
     common = CrewTask(
         dataset.only([])[0] if bound else dataset, {}, owners, bound, validation is not None, config, mode, names, start, seen,
-        FitKeys.generate(), mode.shards, config.n_workers,
+        FitKeys.generate(), mode.shards, config.n_workers, orders,
     )  # fmt: skip
     tasks = [common] * mode.shards
     for worker in range(config.n_workers):

@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from ...data.arrays import unpack
 from ...errors import WorkerLost
 from ...server import wire
 from ...server.client import Client
 from ...server.host import ShardHost, message_of
 from ...server.shard import Leave
-from ...server.wire import Message
+from ...server.wire import BadMessage, Message
 from ..engine import RankContext
 from ..progress import Progress
 from ..stores import pack_result
-from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item, Ledger
+from .keeping import RECIPE, Keeping, kept_of
+from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Ledger
+from .reports import name_of, report_of, times_of
 from .start import Agreed, Setup, agree, make_shard, merge_measured, merge_prepared, pack_start, set_up, unpack_start
 from .states import Collected, States
 from .task import CrewTask
@@ -49,6 +52,7 @@ class Lead:
         self._ledger = Ledger(task.owners, task.bound)
         self._ledger.open(PREPARE)
         self._news: list[bytes] = []
+        self._keeping = Keeping(task)
         self._outbox: list[Message] = []
         self._agreed: Agreed | None = None
         self._setup: Setup | None = None
@@ -60,6 +64,7 @@ class Lead:
         self._told: set[int] = set()
         self._ended = 0.0
         self._retaken = False
+        self._times: dict[str, Any] = {}
         self.result: bytes | None = None
         client.on_new = self._greeting
         self.host = ShardHost(
@@ -85,6 +90,8 @@ class Lead:
                 return [Message(wire.REFUSED, message.worker, message.attempt, clock=latest)]
         if message.kind == wire.BEAT:
             return []
+        if message.kind in (wire.ASK, wire.DONE) and message.worker >= self._task.workers:
+            raise BadMessage(f"it is of worker {message.worker}, and there are {self._task.workers}")
         if message.kind == wire.ASK:
             return [self._lease(message)]
         if message.kind == wire.DONE:
@@ -98,13 +105,14 @@ class Lead:
         """What is to be sent because time has passed; None when all is said."""
         if self.result is not None:
             gone = len(self._told) >= len(self._heard) or time.monotonic() - self._ended > _PARTING
-            return None if gone else []
+            return None if gone and not self._keeping.writing else []
         messages = self.host.tick()
         if self.host.recovering:
             return messages
         self._retake()
         self._watch()
         self._go_on()
+        self._keep()
         return messages + self._posted()
 
     def _lease(self, message: Message) -> Message:
@@ -115,14 +123,14 @@ class Lead:
         if item is None and not self.host.recovering and self._begin_next():
             # Others do what is left of this epoch, which is not waited for.
             item = self._ledger.ask(message.worker, time.monotonic())
-        name = b"" if item is None else json.dumps(list(item)).encode()
-        arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[message.step :])]
+        name = b"" if item is None else name_of(item)
+        arrays = [np.frombuffer(data, np.uint8) for data in (name, *self._news[max(0, message.step) :])]
         return Message(wire.LEASE, message.worker, message.attempt, arrays=arrays)
 
     def _note(self, message: Message) -> Message:
-        report, name = (array.tobytes() for array in message.arrays)
+        item, report = report_of(message.arrays, self._task.dataset.spec.layout)
         if not self.host.recovering:
-            self._ledger.done(message.worker, Item(*json.loads(name)), report, time.monotonic())
+            self._ledger.done(message.worker, item, report, time.monotonic())
             self._go_on()
         return Message(wire.NOTED, message.worker, message.attempt)
 
@@ -176,12 +184,14 @@ class Lead:
         if self.result is not None:
             return
         if ledger.complete(PREPARE):
-            self._news = [merge_prepared(self._task, ledger.close(PREPARE))]
+            self._news = [merge_prepared(self._task, ledger.close(PREPARE), self._keeping.places())]
             self._agreed = agree(self._task, self._news[0])
             ledger.open(MEASURE)
         elif ledger.complete(MEASURE):
             self._news.append(merge_measured(ledger.close(MEASURE)))
-            self.host.begin(pack_start(*self._news))
+            assert self._agreed is not None
+            prepared, measures = self._news
+            self.host.begin(pack_start(prepared, measures, self._keeping.found(self._agreed)))
             for shard in self._client.shards:
                 greeting = self._greeting(shard)
                 assert greeting is not None
@@ -203,6 +213,7 @@ class Lead:
 
     def _end_training(self, reports: list[bytes]) -> None:
         self._mean_loss = _mean(reports, "rows") or 0.0
+        self._times = times_of(reports, self._task.workers)
         assert self._agreed is not None
         if self._agreed.fraction or self._task.validated:
             self._ledger.open(VALIDATE, self._epoch)
@@ -212,13 +223,21 @@ class Lead:
     def _end_epoch(self) -> None:
         """Judge the epoch; end the fit, or go on."""
         found = self._collect()
-        self.progress.more = self._states.staleness()
+        self.progress.more = self._states.staleness() | self._times
         stop = self._judge(self._mean_loss + found.penalty, found)
         self._epoch += 1
         if stop and not self._lower():
             self._finish(found)
-        elif self._epoch < self._task.config.max_iter:
+            return
+        if self._epoch < self._task.config.max_iter:
             self._ledger.open(TRAIN, self._epoch)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Make a checkpoint if one is due, wherever the epoch is."""
+        if self._setup is None or self.result is not None or self.host.shard is None:
+            return
+        self.progress.keep(RECIPE, self.host.shard.weights.step, lambda: kept_of(self._collect(), self._snapshot()))
 
     def _judge(self, objective: float, found: Collected) -> bool:
         """Note the epoch; whether to stop. One whose steps nearly all came before the last was judged says nothing of tol."""
@@ -263,23 +282,38 @@ class Lead:
         A lead that has died, and of which nobody holds a snapshot, may hear from a worker what the shards are before it has found
         that out again.
         """
-        self._news = list(unpack_start(start))
+        *news, kept = unpack_start(start)
+        self._news = list(news)
         self._agreed = agree(self._task, self._news[0])
         self._setup = set_up(self._task, self._agreed, self._news[1])
         for kind in (PREPARE, MEASURE):
             self._ledger.drop(kind)
-        self._ledger.open(TRAIN, 0)
         self._ledger.cheap = self._setup.measured.left
         self.progress = Progress(
             self._task.config, self._setup.measured.rows, lambda params: self._held_out, self._context.report,
-            self._agreed.watch,
+            self._agreed.watch, self._keeping.behind(self._agreed),
         )  # fmt: skip
-        return make_shard(self._task, self._setup, 0)
+        if kept:
+            self._go_on_from(*unpack(kept, "the checkpoint"))
+        else:
+            self._ledger.open(TRAIN, 0)
+        return make_shard(self._task, self._setup, 0, kept)
+
+    def _go_on_from(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Take up a checkpoint. With other lots than it was made with, its epoch begins anew."""
+        best = arrays.get("best")
+        self.progress.restore(meta["progress"], None if best is None else np.array(best))
+        self._epoch, self._lowered, self._judged = (int(meta[name]) for name in ("epoch", "lowered", "judged"))
+        self._mean_loss = float(meta["mean_loss"])
+        if meta["owners"] == list(self._task.owners) and meta["ledger"]:
+            self._ledger.restore(meta["ledger"])
+        else:
+            self._ledger.open(TRAIN, self._epoch)
 
     def _snapshot(self) -> dict[str, Any]:
         return {
             "ledger": self._ledger.snapshot(), "epoch": self._epoch, "lowered": self._lowered, "judged": self._judged,
-            "mean_loss": self._mean_loss, "history": self.progress.history,
+            "mean_loss": self._mean_loss, "history": self.progress.history, "owners": list(self._task.owners),
         }  # fmt: skip
 
     def _retake(self) -> None:
@@ -292,7 +326,7 @@ class Lead:
             self._ledger.restore(kept["ledger"])
             self._epoch, self._lowered, self._judged = (int(kept[name]) for name in ("epoch", "lowered", "judged"))
             self._mean_loss = float(kept["mean_loss"])
-            self.progress.history.extend(kept["history"])
+            self.progress.history[:] = kept["history"]
 
 
 def _mean(reports: list[bytes], of: str) -> float | None:

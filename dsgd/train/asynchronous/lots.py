@@ -24,8 +24,9 @@ from ..field import count_values, has_sparse_columns
 from ..stepsize import needs_smoothness, smoothness
 from ..stores import finish_stores, open_stores
 from ..task import FitTask
+from .findings import Measured, pack_prepared
 from .own_rows import most_rows
-from .start import Agreed, Measured, pack_prepared, rule_of
+from .start import Agreed, rule_of
 from .task import CrewTask
 from .touched import Touched
 

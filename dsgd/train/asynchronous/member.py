@@ -48,7 +48,7 @@ def _lead(
     stack: contextlib.ExitStack,
 ) -> bytes:
     client = Client(
-        security, context.board.read, LEAD, context.attempt, range(1, task.shards), task.config.deadline, context.fallen,
+        security, context.board.read, LEAD, context.attempt, range(1, task.shards), task.patience, context.fallen,
         context.machine,
     )  # fmt: skip
     stack.callback(client.close)
@@ -63,5 +63,5 @@ def _lead(
 
 
 def _make(task: CrewTask, number: int, start: bytes) -> ParameterShard:
-    prepared, measures = unpack_start(start)
-    return make_shard(task, set_up(task, agree(task, prepared), measures), number)
+    prepared, measures, kept = unpack_start(start)
+    return make_shard(task, set_up(task, agree(task, prepared), measures), number, kept)

@@ -4,7 +4,6 @@ The lead merges the lots' findings into a few bytes, twice: statistics and numbe
 have been looked at again with the plan. Every member makes the same objects from them, as the ranks of a gang do.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -14,7 +13,7 @@ import numpy as np
 
 from ...data.arrays import pack, unpack
 from ...data.numbering import Numbering, can_number, merge_numberings
-from ...data.statistics import Statistics, merge
+from ...data.statistics import merge
 from ...objective.problem import RUN_ROWS, Problem
 from ...objective.share import longest_run
 from ...objective.start import null_intercept, target_scale
@@ -29,6 +28,7 @@ from ..plan import Plan, make_plan
 from ..recipe import Recipe, make_recipe, resolved_batch
 from ..stores import held_out_fraction, initial_params
 from ..used_weights import narrow, weights_of
+from .findings import Measured, as_array, bytes_in, unpack_prepared
 from .own_rows import most_rows, own_rows
 from .task import CrewTask
 
@@ -37,44 +37,36 @@ _LISTS = 30
 _RULE = "adagrad"  # of optimizer="auto"
 
 
-def pack_prepared(statistics: Statistics, numbering: Numbering | None) -> bytes:
-    """What a worker found while it encoded a lot."""
-    codes = np.zeros(0, np.int32) if numbering is None else numbering.codes
-    return pack({"statistics": as_array(found := statistics.to_bytes()), "codes": codes}, {"bytes": len(found)})
-
-
-def as_array(data: bytes) -> np.ndarray:
-    """Bytes as an array that :func:`dsgd.data.arrays.pack` takes, filled up with zeros."""
-    return np.frombuffer(data.ljust(-(-len(data) // 8) * 8, b"\0"), np.int64)
-
-
-def merge_prepared(task: CrewTask, found: Sequence[bytes]) -> bytes:
-    """The lots' findings as one, in the order of the lots."""
-    parts = [unpack(part, "a lot's statistics") for part in found]
-    statistics = reduce(
-        merge, [Statistics.from_bytes(arrays["statistics"].tobytes()[: meta["bytes"]]) for arrays, meta in parts]
-    )
+def merge_prepared(task: CrewTask, found: Sequence[bytes], kept: np.ndarray | None = None) -> bytes:
+    """The lots' findings as one, in the order of the lots; ``kept`` are the positions that a checkpoint has."""
     layout, codes = task.dataset.spec.layout, np.zeros(0, np.int32)
+    parts = [unpack_prepared(part, layout) for part in found]
+    statistics = reduce(merge, [part for part, _ in parts])
     if can_number(layout):
-        lists = [arrays["codes"] for arrays, _ in parts]
+        lists = [used for _, used in parts]
         if task.initial is not None:
             lists.append(weights_of(task.initial, layout))
+        if kept is not None:
+            lists.append(kept[kept >= layout.dense].astype(np.int32))
         codes = merge_numberings(layout, lists).codes
     data = statistics.to_bytes()
     return pack({"statistics": as_array(data), "codes": codes}, {"bytes": len(data)})
 
 
-def pack_start(prepared: bytes, measures: bytes) -> bytes:
-    """What a shard is told at its beginning."""
-    arrays = {"prepared": as_array(prepared), "measures": as_array(measures)}
-    return pack(arrays, {"prepared": len(prepared), "measures": len(measures)})
+def pack_start(prepared: bytes, measures: bytes, kept: bytes = b"") -> bytes:
+    """What a shard is told at its beginning; ``kept`` is a checkpoint to go on from, if there is one."""
+    parts = {"prepared": prepared, "measures": measures, "kept": kept}
+    return pack(
+        {name: as_array(part) for name, part in parts.items()}, {name: len(part) for name, part in parts.items()}
+    )
 
 
-def unpack_start(start: bytes) -> tuple[bytes, bytes]:
-    """The inverse."""
-    arrays, meta = unpack(start, "the start of a shard")
-    prepared, measures = (arrays[name].tobytes()[: meta[name]] for name in ("prepared", "measures"))
-    return prepared, measures
+def unpack_start(start: bytes) -> tuple[bytes, bytes, bytes]:
+    """The inverse; DataError when it is no start."""
+    arrays, meta = unpack(start, source := "the start of a shard")
+    names = ("prepared", "measures", "kept")
+    prepared, measures, kept = (bytes_in(arrays, name, meta.get(name), source) for name in names)
+    return prepared, measures, kept
 
 
 @dataclass(frozen=True)
@@ -116,12 +108,11 @@ class Agreed:
 
 def agree(task: CrewTask, prepared: bytes) -> Agreed:
     """Make the plan from :func:`merge_prepared`'s bytes."""
-    arrays, meta = unpack(prepared, "the statistics")
-    statistics = Statistics.from_bytes(arrays["statistics"].tobytes()[: meta["bytes"]])
     spec, initial, numbering = task.dataset.spec, task.initial, None
     layout = spec.layout
+    statistics, codes = unpack_prepared(prepared, layout)
     if can_number(layout):
-        numbering = merge_numberings(layout, [arrays["codes"]])
+        numbering = merge_numberings(layout, [codes])
         if initial is not None:
             initial = narrow(initial, layout, numbering.positions)
         layout = numbering.layout
@@ -152,40 +143,9 @@ def rows_of_push(task: CrewTask, problem: Problem) -> int:
     return max(1, -(-rows // task.workers)) if task.mode.staleness == 0 else rows
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a worker measured of a lot, with the plan: sums, and a maximum.
-
-    Attributes
-    ----------
-    rows : int
-        For training.
-    values : float
-        Codes, interactions and sparse values.
-    touched : int
-        Features that a push touches: a mini-batch, or as many as a worker takes by itself.
-    smoothness : float
-    totals : list of float
-        Of the targets.
-    left : bool
-        Whether there are copies for other workers of the machine.
-    """
-
-    rows: int
-    values: float
-    touched: int
-    smoothness: float
-    totals: list[float]
-    left: bool
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        return json.dumps(vars(self)).encode()
-
-
 def merge_measured(found: Sequence[bytes]) -> bytes:
     """The lots' measures as one."""
-    parts = [Measured(**json.loads(part)) for part in found]
+    parts = [Measured.from_bytes(part) for part in found]
     return Measured(
         sum(part.rows for part in parts),
         sum(part.values for part in parts),
@@ -227,7 +187,7 @@ class Setup:
 
 def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
     """Resolve the recipe and the shards' ranges from :func:`merge_measured`'s bytes."""
-    measured = Measured(**json.loads(measures))
+    measured = Measured.from_bytes(measures)
     problem, config = agreed.problem, task.config
     totals = np.array(measured.totals)
     scale = target_scale(problem.loss, totals) if agreed.plan.classes is None else 1.0
@@ -297,11 +257,17 @@ def first_params(setup: Setup, classes: Any) -> np.ndarray:
     return params
 
 
-def make_shard(task: CrewTask, setup: Setup, number: int) -> ParameterShard:
-    """A shard at its beginning."""
+def make_shard(task: CrewTask, setup: Setup, number: int, kept: bytes = b"") -> ParameterShard:
+    """A shard at its beginning, or where a checkpoint was made."""
     recipe, problem, mode = setup.recipe, setup.agreed.problem, task.mode
-    params = first_params(setup, setup.agreed.plan.classes)
-    first, second, step = recipe.resume(params, dict((setup.agreed.initial or {}).get("state") or {}))
+    if kept:
+        arrays, meta = unpack(kept, "the checkpoint of a shard")
+        params, state = np.array(arrays["params"]), {**arrays, "rule": recipe.rule_name, "step": meta["step"]}
+        lowered = int(meta["lowered"])
+    else:
+        params, lowered = first_params(setup, setup.agreed.plan.classes), 0
+        state = dict((setup.agreed.initial or {}).get("state") or {})
+    first, second, step = recipe.resume(params, state)
     own = [None if array is None else setup.ranges.part(array, number) for array in (params, first, second)]
     assert own[0] is not None
     penalty = problem.penalty()
@@ -311,6 +277,7 @@ def make_shard(task: CrewTask, setup: Setup, number: int) -> ParameterShard:
         own[1], own[2], sparse=setup.listed, step=step, scaled=mode.correction == "rate",
         compensation=mode.compensation if mode.correction == "delay" else 0.0,
     )  # fmt: skip
+    weights.lower(lowered)
     policy = Policy(mode.staleness, task.config.mode.backup_workers)
     remembered = 1 if setup.own_steps else 2 if mode.correction == "delay" else 0
     return ParameterShard(weights, policy, scaled=mode.correction == "rate", remembered=remembered)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...data.dataset import Dataset, Split
 from ...transport.keys import FitKeys
+from ..checkpoints.keeper import Orders
 from ..config import FitConfig
 from ..modes import Async
 
@@ -52,6 +53,8 @@ class CrewTask:
     keys : FitKeys
     shards, workers : int
         Members: first the shards, of which the first leads, then the workers.
+    checkpoint : Orders or None
+        What the lead is told of the fit's checkpoints.
     """
 
     dataset: Dataset
@@ -67,3 +70,9 @@ class CrewTask:
     keys: FitKeys
     shards: int
     workers: int
+    checkpoint: Orders | None = None
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for a shard: one that has died is started again by the engine, which takes longer than silence."""
+        return 2 * self.config.deadline

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..engine import RankContext
 from .ledger import MEASURE, PREPARE, TRAIN, VALIDATE, Item
 from .lots import Lots
 from .own_steps import OwnSteps
+from .reports import item_of, name_of
 from .start import Agreed, agree, pack_start, set_up
 from .steps import Steps
 from .task import CrewTask
@@ -42,7 +44,7 @@ def run_worker(context: RankContext, task: CrewTask) -> bytes:
             number,
             context.attempt,
             range(task.shards),
-            task.config.deadline,
+            task.patience,
             context.fallen,
             context.machine,
         )
@@ -80,13 +82,13 @@ class Worker:
                 self._rest()
                 continue
             report = self._do(item)
-            data = [np.frombuffer(report, np.uint8), np.frombuffer(_name(item), np.uint8)]
+            data = [np.frombuffer(report, np.uint8), np.frombuffer(name_of(item), np.uint8)]
             client.request(_LEAD, Message(wire.DONE, client.worker, client.attempt, arrays=data))
             client.answer(_LEAD)
 
     def _item(self, lease: Message) -> Item | None:
         text = lease.arrays[0].tobytes()
-        return Item(*json.loads(text)) if text else None
+        return item_of(text) if text else None
 
     def _learn(self, lease: Message) -> None:
         """Take up what the lead has found out since: the plan, then the recipe."""
@@ -136,16 +138,16 @@ class Worker:
         if not self._taking_part:
             steps.clock = self._client.join()
             self._taking_part = True
-        return json.dumps({"loss": steps.train(lot, item.epoch), "rows": lot.rows}).encode()
+        began, before = time.monotonic(), self._client.waited
+        loss = steps.train(lot, item.epoch)
+        waiting = self._client.waited - before
+        times = {"worker": self._client.worker, "busy": time.monotonic() - began - waiting, "waiting": waiting}
+        return json.dumps({"loss": loss, "rows": lot.rows, **times}).encode()
 
     def _validate(self, item: Item) -> bytes:
         assert self._steps is not None
         loss, weight = self._steps.validate(self._lots.get(item.lot))
         return json.dumps({"loss": loss, "weight": weight}).encode()
-
-
-def _name(item: Item) -> bytes:
-    return json.dumps(list(item)).encode()
 
 
 @contextlib.contextmanager

@@ -4,11 +4,14 @@ import struct
 from collections.abc import Sequence
 from typing import BinaryIO
 
+from ...errors import WorkerLost
+
 HELLO, TASK, GATHER, GATHERED, REPORT, RESULT, FAILURE = b"H", b"T", b"g", b"G", b"r", b"R", b"F"
 # Of a crew: a member writes on the board, asks for a name, is given the value, or none; and hears that the crew is over.
 POST, READ, WORD, NO_WORD, OVER = b"p", b"q", b"W", b"N", b"O"
 
 _HEADER = struct.Struct("<cQ")
+_PIECE = 64 << 20
 _LENGTH = struct.Struct("<Q")
 
 
@@ -25,8 +28,12 @@ def read(stream: BinaryIO) -> tuple[bytes, bytes] | None:
     if len(header) < _HEADER.size:
         return None
     tag, length = _HEADER.unpack(header)
-    body = stream.read(length)
-    return (tag, body) if len(body) == length else None
+    # Piece by piece: memory is taken for what is there, whatever is announced.
+    pieces, left = [], length
+    while left and (piece := stream.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    return None if left else (tag, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 def pack(parts: Sequence[bytes]) -> bytes:
@@ -41,11 +48,14 @@ def pack(parts: Sequence[bytes]) -> bytes:
 
 
 def unpack(body: bytes) -> list[bytes]:
-    """Take apart what :func:`pack` put together."""
+    """Take apart what :func:`pack` put together; WorkerLost when it is cut short."""
     parts, position = [], 0
     while position < len(body):
-        (length,) = _LENGTH.unpack_from(body, position)
-        position += _LENGTH.size
+        start = position + _LENGTH.size
+        length = int.from_bytes(body[position:start], "little")
+        if start + length > len(body):
+            raise WorkerLost(f"a frame of {len(body)} bytes from a rank's process is cut short")
+        position = start
         parts.append(body[position : position + length])
         position += length
     return parts

@@ -11,7 +11,7 @@ from ...errors import ConfigError
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..fit import make_tasks, trained
-from ..modes import by_shards
+from ..modes import Columns, Hybrid, by_shards
 from ..task import RankResult
 from .splits import ranges
 from .task import SweepTask
@@ -129,6 +129,10 @@ def check_configs(configs: Sequence[FitConfig]) -> FitConfig:
                 f"{name} decides how the data is read or shared out, so it cannot vary within one sweep; what can is "
                 f"{', '.join(VARYING)}"
             )
+    if isinstance(first.mode, (Columns, Hybrid)) and first.mode.save_to is not None:
+        raise ConfigError(
+            "save_to is for one fit, and a search makes many; leave it out, and fit the best again with it"
+        )
     if first.mode.topology == "engine" or by_shards(first.mode) is not None:
         raise ConfigError(
             "a sweep needs a gang of ranks; use mode=Sync() with topology 'ring' or 'tree', without backup_workers"
