@@ -11,6 +11,7 @@ from dsgd.errors import ConfigError
 from dsgd.train import crew as crews
 from dsgd.train import place, tree
 from dsgd.train import rank as ranks
+from dsgd.train.again import RankLost
 
 from . import crew_board, directories, placement
 from .crew import Crew
@@ -18,6 +19,7 @@ from .crew_orders import Plan
 from .crew_sites import Sites
 from .gang import LARGE, Gang, Mail, bounded, turn
 from .leaves import Leaves
+from .left import Left
 from .meeting import meeting
 from .orders import Orders
 from .probing import probe
@@ -140,6 +142,7 @@ class DaskEngine:
         *,
         deadline: float = 60.0,
         on_report: Callable[[dict], None] = lambda record: None,
+        left: dict[str, bytes] | None = None,
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
         ranks.find(function)
@@ -147,8 +150,9 @@ class DaskEngine:
         with turn(self._client, sorted(set(addresses)), self._turn_deadline):
             probes = probe(self._client, sorted(set(addresses)), deadline, self._who)
             topic = Mail.of(self._client).topic
-            orders = placement.orders(function, addresses, probes, threads, deadline, topic, self._who)
-            return self._run(orders, addresses, payloads, on_report)
+            leaves = left is not None
+            orders = placement.orders(function, addresses, probes, threads, deadline, topic, self._who, leaves)
+            return self._run(orders, addresses, payloads, on_report, left)
 
     def _run(
         self,
@@ -156,18 +160,23 @@ class DaskEngine:
         addresses: Sequence[str],
         payloads: Sequence[Any],
         on_report: Callable[[dict], None],
+        left: dict[str, bytes] | None,
     ) -> list[bytes]:
         fit = orders[0].fit
+        files = Left(self._client, fit, left)
         try:
             with Mail.of(self._client).box(fit) as box:
                 shipped = [self._ship(payload, address) for payload, address in zip(payloads, addresses, strict=True)]
-                return Gang(self._client, orders, addresses).run(shipped, box, on_report)
-        except BaseException:
+                return Gang(self._client, orders, addresses, files.note).run(shipped, box, on_report)
+        except BaseException as error:
+            if isinstance(error, RankLost) and files.wanted:
+                files.fetch()
             # A rank that was killed has left its directory: whoever is left on its machine removes it.
             for path in sorted({order.scratch for order in orders}):
                 bounded(lambda path=path: self._client.run(directories.sweep, path, on_error="ignore"))  # type: ignore[misc]
             raise
         finally:
+            files.remove()
             bounded(distributed.Variable(meeting(fit), client=self._client).delete)
 
     def crew(

@@ -113,10 +113,16 @@ def _raise_first(failures: Sequence[Failure]) -> None:
 
 
 class Gang:
-    """Ranks that have been submitted, until all have ended or one has failed."""
+    """Ranks that have been submitted, until all have ended or one has failed; ``note`` takes the records that are no reports."""
 
-    def __init__(self, client: distributed.Client, all_orders: Sequence[Orders], addresses: Sequence[str]):
-        self._client = client
+    def __init__(
+        self,
+        client: distributed.Client,
+        all_orders: Sequence[Orders],
+        addresses: Sequence[str],
+        note: Callable[[dict], bool] = lambda record: False,
+    ):
+        self._client, self._note = client, note
         self._orders = all_orders
         self._addresses = addresses
         self._outcomes: dict[int, bytes | Failure] = {}
@@ -133,6 +139,7 @@ class Gang:
             self._follow(futures, watch, lambda: self._drain(box, on_report))
         finally:
             watch.stop()
+            self._drain(box, on_report)
             # Withdraws what still runs: its ranks see it in context.fallen(). Also on an interrupt.
             bounded(lambda: self._client.cancel(list(futures), force=True))
         self._wait_for_reports(lambda: self._drain(box, on_report))
@@ -193,7 +200,9 @@ class Gang:
     def _drain(self, box: queue.SimpleQueue, on_report: Callable[[dict], None]) -> None:
         while not box.empty():
             self._received += 1
-            on_report(box.get())
+            record = box.get()
+            if not self._note(record):
+                on_report(record)
 
     def _wait_for_reports(self, drain: Callable[[], None]) -> None:
         limit = time.monotonic() + _LAST_REPORTS

@@ -13,6 +13,10 @@ from .orders import Orders
 
 # A rank looks this often, in seconds, whether its gang has fallen while it waits for the others.
 _LOOK = 1.0
+# Seconds for the scheduler to take a file.
+_SET = 10
+# Of a record that is no report: the name of a file that a rank has left.
+LEFT = "left"
 _FALLEN = "rank {rank} stops: another rank has failed, or the driver has left"
 
 
@@ -32,6 +36,20 @@ class Link:
             raise WorkerLost(_FALLEN.format(rank=self._orders.rank))
         self.sent += 1
         self._worker.log_event(self._orders.topic, {"fit": self._orders.fit, "record": record})
+
+    def leave(self, name: str, data: bytes | None) -> None:
+        """Leave a file with the driver: a variable on the scheduler, which holds the latest only, and word of it."""
+        if self.fallen():
+            raise WorkerLost(_FALLEN.format(rank=self._orders.rank))
+        # The word first: the driver removes what it has word of.
+        self.sent += 1
+        record = {LEFT: name, "there": data is not None}
+        self._worker.log_event(self._orders.topic, {"fit": self._orders.fit, "record": record})
+        variable = distributed.Variable(left(self._orders.fit, name), client=distributed.get_client())
+        if data is None:
+            variable.delete()
+        else:
+            variable.set(data, timeout=f"{_SET} seconds")
 
     def fallen(self) -> bool:
         """Whether the driver has cancelled this task, or is gone (the scheduler then withdraws it), or the worker leaves."""
@@ -91,3 +109,8 @@ class Link:
 def meeting(fit: str) -> str:
     """Name of the queue and of the variable through which the ranks of a fit meet."""
     return f"dsgd-meeting-{fit}"
+
+
+def left(fit: str, name: str) -> str:
+    """Name of the variable that has a file which a rank of the fit has left with the driver."""
+    return f"dsgd-left-{fit}-{name}"

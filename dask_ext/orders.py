@@ -8,7 +8,7 @@ class Orders:
     """What a rank is told by the driver.
 
     ``process`` is the one that was probed; ``here`` are the ranks of the same machine; ``topic`` brings reports home;
-    ``who`` tells on Dask's dashboard whose rank it is.
+    ``who`` tells on Dask's dashboard whose rank it is; ``leaves`` says whether ranks may leave files with the driver.
     """
 
     fit: str
@@ -22,6 +22,7 @@ class Orders:
     deadline: float
     topic: str
     who: str = "fit"
+    leaves: bool = False
 
     @property
     def key(self) -> str:

@@ -61,6 +61,7 @@ def orders(
     deadline: float,
     topic: str,
     who: str = "fit",
+    leaves: bool = False,
 ) -> list[Orders]:
     """Write the orders of every rank of a new fit, once the workers have said what they are."""
     fit = uuid.uuid4().hex
@@ -85,6 +86,7 @@ def orders(
                 deadline,
                 topic,
                 who,
+                leaves,
             )
         )
     return result

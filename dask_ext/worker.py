@@ -81,6 +81,7 @@ def run_rank(orders: Orders, payload: bytes, found: list[Any]) -> tuple[bytes | 
             scratch=directory,
             allgather=link.allgather,
             report=link.report,
+            leave=link.leave if orders.leaves else None,
             threads=orders.threads,
             memory=memory(worker),
             fallen=link.fallen,

@@ -4,16 +4,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Stretches of features whose load is measured together.
+STRETCHES = 1024
 
-def cut(load: np.ndarray, shards: int) -> np.ndarray:
+
+def stretches(features: int) -> np.ndarray:
+    """Edges of the stretches of features whose load is measured together; shape (s + 1,), int64.
+
+    Examples
+    --------
+    >>> stretches(3).tolist(), len(stretches(10**6)), int(stretches(10**6)[-1])
+    ([0, 1, 2, 3], 1025, 1000000)
+    """
+    count = min(features, STRETCHES)
+    return np.arange(count + 1, dtype=np.int64) * features // count
+
+
+def cut(load: np.ndarray, shards: int, features: int | None = None) -> np.ndarray:
     """Edges of the shards' ranges among ``d + 1`` features, the last of which is the intercept.
 
     Parameters
     ----------
-    load : ndarray of shape (d + 1,)
-        How often each feature is pushed and pulled, in any unit; one that never is still takes room, and counts for a thousandth
-        of the average.
+    load : ndarray of shape (d + 1,) or (s,)
+        How often each feature, or each of the :func:`stretches` of them, is pushed and pulled, in any unit; one that never is
+        still takes room, and counts for a thousandth of the average.
     shards : int
+    features : int, optional
+        ``d + 1``, with the load of stretches.
 
     Returns
     -------
@@ -25,14 +42,16 @@ def cut(load: np.ndarray, shards: int) -> np.ndarray:
     >>> cut(np.ones(9), 3).tolist(), cut(np.array([6.0, 1, 1, 1, 1, 1, 1]), 2).tolist()
     ([0, 3, 6, 9], [0, 1, 7])
     """
-    features = len(load)
-    load = np.asarray(load, np.float64)
-    average = load.mean() if load.sum() > 0 else 1.0
-    total = np.concatenate([[0.0], np.cumsum(load + average / 1000)])
+    features = len(load) if features is None else features
+    load, places = (
+        np.asarray(load, np.float64),
+        stretches(features) if len(load) < features else np.arange(features + 1),
+    )
+    average = load.sum() / features or 1.0
+    total = np.concatenate([[0.0], np.cumsum(load + average / 1000 * np.diff(places))])
     wanted = total[-1] * np.arange(1, shards) / shards
-    # The edge that is nearer to the wanted load, below or above it.
-    above = np.clip(np.searchsorted(total, wanted), 1, features)
-    inner = np.where(wanted - total[above - 1] < total[above] - wanted, above - 1, above)
+    # The edge that is nearest to the wanted load; within a stretch it is spread evenly.
+    inner = np.floor(np.interp(wanted, total, places) + 0.5)
     edges = np.concatenate([[0], inner, [features]]).astype(np.int64)
     if features >= shards:
         for s in range(1, shards):

@@ -1,12 +1,14 @@
 """A gang that loses a rank begins again: a few times, for a limited time, and never for a mistake.
 
-Its data are read again, and the fit goes on from its newest checkpoint, or begins from the beginning if it makes none. What a
-lost rank is, and whether there is room for another attempt, is the engine's to say.
+Its data are read again, and the fit goes on from its newest checkpoint; if it makes none, from the last epoch whose state the
+driver keeps, or from the beginning. What a lost rank is, and whether there is room for another attempt, is the engine's to say.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import ConfigError, WorkerLost
@@ -20,6 +22,59 @@ PATIENCE = 15.0
 _ORDINALS = ("first", "second", "third")
 
 T = TypeVar("T")
+
+
+@dataclass
+class Carry:
+    """What the attempts of a fit hand on.
+
+    Attributes
+    ----------
+    left : dict of str to bytes
+        What its ranks have left with the driver.
+    seed : int or None
+        Of the first attempt: one that was drawn is not drawn again.
+    """
+
+    left: dict[str, bytes] = field(default_factory=dict)
+    seed: int | None = None
+
+
+@dataclass
+class Attempts:
+    """The fits that are made by whoever may be called again: the same ones in the same order each time.
+
+    Examples
+    --------
+    >>> attempts = Attempts()
+    >>> first = attempts.next_fit()
+    >>> attempts.begin()
+    >>> attempts.next_fit() is first, attempts.next_fit() is first
+    (True, False)
+    """
+
+    fits: list[Carry] = field(default_factory=list)
+    count: int = 0
+
+    def begin(self) -> None:
+        """Another attempt begins."""
+        self.count = 0
+
+    def next_fit(self) -> Carry:
+        """What the next fit has been handed by the attempts before."""
+        self.count += 1
+        if self.count > len(self.fits):
+            self.fits.append(Carry())
+        return self.fits[self.count - 1]
+
+
+_ATTEMPTS: ContextVar[Attempts | None] = ContextVar("dsgd_attempts", default=None)
+
+
+def carry() -> Carry | None:
+    """What the fit that begins now is handed by the attempts before; None where it is not begun again."""
+    attempts = _ATTEMPTS.get()
+    return None if attempts is None else attempts.next_fit()
 
 
 class RankLost(WorkerLost):
@@ -52,18 +107,22 @@ def again(
     WorkerLost
         When the last attempt lost a rank too, or no slots have come back for another.
     """
-    began = time.monotonic()
+    began, attempts = time.monotonic(), Attempts()
     for number in range(1, AGAIN + 2):
+        attempts.begin()
+        token = _ATTEMPTS.set(attempts)
         try:
             return attempt()
-        except RankLost as lost:
+        except RankLost as error:
+            lost = error
             if number > AGAIN or time.monotonic() - began > _PATIENCE:
-                raise WorkerLost(f"{lost}; that was the last of {number} attempts") from lost
-            log.warning(
-                "%s begins again from the beginning, or its newest checkpoint, for the %s time: %s",
-                name, _ORDINALS[number - 1], lost,
-            )  # fmt: skip
-            _await(room, lost, come_back)
+                raise WorkerLost(f"{lost}; that was the last of {number} attempts") from error
+            kept = any(fit.left for fit in attempts.fits)
+            whence = "the last epoch that the driver has" if kept else "the beginning, or its newest checkpoint"
+            log.warning("%s begins again from %s, for the %s time: %s", name, whence, _ORDINALS[number - 1], lost)
+        finally:
+            _ATTEMPTS.reset(token)
+        _await(room, lost, come_back)
     raise AssertionError("the loop returns or raises")
 
 

@@ -15,7 +15,8 @@ from .auto import solve_by_rounds
 from .batches import steps_of_epoch
 from .beginning import begin_regression
 from .checkpoints.identity import moments_of
-from .checkpoints.keeper import Keeper, Kept
+from .checkpoints.keeper import Keeper
+from .checkpoints.kept import Kept
 from .config import FitConfig, TrainedLinear
 from .engine_field import EngineField, share_sums
 from .progress import Progress

@@ -51,6 +51,10 @@ class RankContext:
         ``allgather(payload: bytes) -> list[bytes]``, in rank order. It may cost a second (Spark): call it once a fit.
     report : callable
         ``report(record: dict) -> None``: best-effort, small, JSON-like messages to the driver while the rank runs.
+    leave : callable or None
+        ``leave(name: str, data: bytes or None) -> None``: leave a file with the driver for the case that the gang is lost; a
+        later one of that name takes its place, None removes it. OSError when it cannot be left. None where the driver keeps
+        nothing.
     threads : int
         Threads this rank may use.
     memory : int, optional
@@ -76,6 +80,7 @@ class RankContext:
     scratch: str
     allgather: Callable[[bytes], list[bytes]]
     report: Callable[[dict], None] = field(default=lambda record: None)
+    leave: Callable[[str, bytes | None], None] | None = None
     threads: int = 1
     memory: int | None = None
     fallen: Callable[[], bool] = field(default=lambda: False)
@@ -98,7 +103,12 @@ class Engine(Protocol):
         ...
 
     def launch(
-        self, function: str, payloads: Sequence[Any], *, deadline: float, on_report: Callable[[dict], None]
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        *,
+        deadline: float,
+        on_report: Callable[[dict], None],
     ) -> list[bytes]:
         """Run ``function(context, payload)`` as a gang of ``len(payloads)`` ranks that stand and fall together.
 
@@ -113,6 +123,10 @@ class Engine(Protocol):
             Seconds for the gang to have all its ranks started; training itself is watched by the collective's deadline.
         on_report : callable
             Called in the driver with each report, as far as the engine has a way to bring them.
+
+        An engine whose gangs begin again when they lose a rank (:mod:`dsgd.train.again`) also takes ``left``, a dict or None:
+        when the gang is lost, it has been brought up to date with what ranks have left by ``context.leave``, which is None
+        where it is not given.
 
         Returns
         -------

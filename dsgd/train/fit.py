@@ -10,12 +10,13 @@ from ..data.going_on import with_features_of
 from ..errors import ConfigError, DataError
 from ..losses import make_loss
 from ..transport.keys import FitKeys
-from .checkpoints.beginning import checkpointed
-from .checkpoints.keeper import Orders
+from . import again
+from .checkpoints.beginning import carried_on, checkpointed
+from .checkpoints.kept import Orders
 from .columns.keeping import Keep
 from .config import FitConfig, TrainedLinear
 from .engine import Engine
-from .modes import Columns, Hybrid, by_shards
+from .modes import Columns, Hybrid, by_shards, is_gang
 from .task import FitTask, RankResult
 from .used_weights import widen
 
@@ -70,11 +71,18 @@ def fit(
         classes = initial.classes if classes is None else classes
     if config.checkpoint is not None:
         _check(dataset, validation)
+    carried = again.carry()
+    if carried is not None and config.checkpoint is None and is_gang(config.mode):
+        config, going_on = carried_on(config, carried)
+        left = {"left": carried.left}
+        return _fit(dataset, config, engine, validation, initial, classes, seen, on_report, going_on, keep, left)
     with checkpointed(dataset, config, validation, initial) as orders:
-        return _fit(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep)
+        return _fit(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep, {})
 
 
-def _fit(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep) -> TrainedLinear:
+def _fit(
+    dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep, carried: dict[str, Any]
+) -> TrainedLinear:
     """As the mode has it."""
     if config.mode.topology == "engine":
         from .driver_rounds import fit_rounds
@@ -90,10 +98,10 @@ def _fit(dataset, config, engine, validation, initial, classes, seen, on_report,
         from .columns.fit import fit_grid
 
         _check(dataset, validation)
-        result = fit_grid(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep)
+        result = fit_grid(dataset, config, engine, validation, initial, classes, seen, on_report, orders, keep, carried)
         return trained(dataset, config, result)
     tasks = make_tasks(dataset, config, validation, initial, classes, seen, orders)
-    parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
+    parts = engine.launch("dsgd.train.worker:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report, **carried)
     return trained(dataset, config, RankResult.from_bytes(parts[0]))
 
 

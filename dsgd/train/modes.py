@@ -259,6 +259,17 @@ def by_shards(mode: Mode) -> Async | None:
     return Async(staleness=0, local_steps=1) if mode.backup_workers else None
 
 
+def is_gang(mode: Mode) -> bool:
+    """Whether a fit is that of ranks which stand and fall together.
+
+    Examples
+    --------
+    >>> is_gang(Sync()), is_gang(Columns()), is_gang(Sync(topology="engine")), is_gang(Async())
+    (True, True, False, False)
+    """
+    return mode.topology != "engine" and by_shards(mode) is None
+
+
 def resolve(mode: "str | Mode") -> Mode:
     """Return the mode object for a name or an object.
 

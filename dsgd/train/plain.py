@@ -16,7 +16,7 @@ from ..kernels.plain import PlainStep
 from ..kernels.rows import Rows
 from ..losses import OneVersusRest
 from ..objective.share import Share
-from .checkpoints.keeper import Kept
+from .checkpoints.kept import Kept
 from .config import FitConfig
 from .plain_lines import SPARSE_DECAY, Line, rates
 from .plan import Plan

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .checkpoints.keeper import AnyKeeper, Kept, NoKeeper
+from .checkpoints.kept import AnyKeeper, Kept, NoKeeper
 from .config import FitConfig
 
 # Part of ``tol`` that counts under l1, for recipes that come to rest.

@@ -16,7 +16,7 @@ from ..objective.passes import Pass
 from ..objective.share import Share
 from ..optim.schedules import stretched
 from .batches import batches, steps_of_epoch
-from .checkpoints.keeper import Kept
+from .checkpoints.kept import Kept
 from .field import GangField
 from .progress import Progress
 from .recipe import Recipe, leave_steps

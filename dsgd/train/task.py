@@ -8,7 +8,7 @@ import numpy as np
 from ..data.arrays import pack, unpack
 from ..data.dataset import Dataset, Split
 from ..transport.keys import FitKeys
-from .checkpoints.keeper import Orders
+from .checkpoints.kept import Orders
 from .config import FitConfig
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..kernels.protocols import schedule_rate
 from ..objective.problem import Problem
 from .batches import batches, steps_of_epoch
-from .checkpoints.keeper import Kept
+from .checkpoints.kept import Kept
 from .config import FitConfig
 from .field import GangField
 from .progress import Progress

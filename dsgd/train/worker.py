@@ -22,7 +22,7 @@ from . import place
 from .auto import solve_by_rounds
 from .beginning import active_weights, begin_regression
 from .checkpoints.identity import digest_of, moments_of
-from .checkpoints.keeper import Keeper
+from .checkpoints.keeper import Keeper, keeps
 from .engine import RankContext
 from .field import GangField
 from .newton import Newton
@@ -120,9 +120,10 @@ class Rank:
 
     def _make_keeper(self) -> Keeper | None:
         orders, size = self.task.checkpoint, self.task.dataset.spec.layout.size
-        if orders is None:
+        if not keeps(orders, self.context):
             return None
-        return Keeper(orders, [self.collective], self.context.rank, ((0, size),), writes=self.context.rank == 0)
+        rank = self.context.rank
+        return Keeper(orders, [self.collective], rank, ((0, size),), writes=rank == 0, leave=self.context.leave)
 
     def _moments(self) -> list[list[float]]:
         """By which the rows of a checkpoint are told from others."""

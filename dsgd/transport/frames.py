@@ -17,8 +17,8 @@ CHUNK = 1 << 19  # bytes of a longer array's pieces
 DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64))
 CODES = {dtype: code for code, dtype in enumerate(DTYPES)}
 
-HELLO, REDUCE, BROADCAST, GATHER, ABORT, LIFE, REPORT, EXCHANGE = range(8)
-KINDS = ("hello", "all-reduce", "broadcast", "all-gather", "abort", "sign of life", "report", "exchange")
+HELLO, REDUCE, BROADCAST, GATHER, ABORT, LIFE, REPORT, EXCHANGE, FILE = range(9)
+KINDS = ("hello", "all-reduce", "broadcast", "all-gather", "abort", "sign of life", "report", "exchange", "file")
 
 # magic, version, kind, dtype, unused, source, attempt, fit, sequence, length in bytes
 _HEADER = struct.Struct("<4sBBBBIIQQQ")

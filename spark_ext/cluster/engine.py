@@ -115,6 +115,7 @@ class SparkEngine:
         *,
         deadline: float = 60.0,
         on_report: Callable[[dict], None] = nobody,
+        left: dict[str, bytes] | None = None,
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`."""
         ranks.find(function)
@@ -125,7 +126,7 @@ class SparkEngine:
             )
         with self._in_turn():
             slots.require(self._session, len(payloads))
-            return self._gang(function, payloads, deadline, on_report)
+            return self._gang(function, payloads, deadline, on_report, left)
 
     @contextlib.contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -141,16 +142,22 @@ class SparkEngine:
             turn.release()
 
     def _gang(
-        self, function: str, payloads: Sequence[Any], deadline: float, on_report: Callable[[dict], None]
+        self,
+        function: str,
+        payloads: Sequence[Any],
+        deadline: float,
+        on_report: Callable[[dict], None],
+        left: dict[str, bytes] | None,
     ) -> list[bytes]:
         fit = uuid.uuid4().hex
-        with post(self._session, self._listening, on_report) as letters:
+        with post(self._session, self._listening, on_report, left) as letters:
             frame, job = gang(
                 self._session, self.title, fit, function, payloads, deadline, letters=letters, fed=self.feed
             )
             try:
                 outcomes = cells.decode(self._collect(frame, job))
             except BaseException:
+                letters.deliver()
                 # A rank that was killed has not tidied up.
                 self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
                 raise

@@ -43,7 +43,9 @@ def gang(
     """
     size = len(payloads)
     frame = tasks(session, size) if fed is None else None
-    orders, frame = order(session, fit, function, payloads, frame, deadline=deadline, mailbox=letters.mailbox)
+    orders, frame = order(
+        session, fit, function, payloads, frame, deadline=deadline, mailbox=letters.mailbox, leaves=letters.leaves
+    )
     if fed is None:
         body, together = functools.partial(worker.run_rank, orders), size
     else:

@@ -15,6 +15,7 @@ import zmq
 
 from dsgd.errors import ConfigError
 from dsgd.foreign import read_object
+from dsgd.train.checkpoints.storage import MOST_CARRIED
 from dsgd.train.rank import Failure
 from dsgd.transport import frames
 
@@ -24,6 +25,8 @@ from .reports import LAST, MOST, SENT, Mailbox, nobody
 from .session import Session
 
 _log = logging.getLogger(__name__)
+# Bytes of a file beside its values, and of headers, names and cipher.
+_BESIDE = 1 << 20
 _told: set[str] = set()
 
 
@@ -35,6 +38,8 @@ class Post:
     session : Session
     listening : Listening
     on_report : callable
+    left : dict of str to bytes, or None
+        Is given the files that ranks leave; None where they may not.
 
     Raises
     ------
@@ -42,11 +47,23 @@ class Post:
         When it cannot listen there.
     """
 
-    def __init__(self, session: Session, listening: Listening, on_report: Callable[[dict], None]):
-        self._on_report, self._received = on_report, 0
-        self._listener = Listener(zmq.PULL, session, listening, RCVHWM=MOST, MAXMSGSIZE=2 * frames.INLINE)
+    def __init__(
+        self,
+        session: Session,
+        listening: Listening,
+        on_report: Callable[[dict], None],
+        left: dict[str, bytes] | None = None,
+    ):
+        self._on_report, self._received, self._left = on_report, 0, left
+        longest = 2 * frames.INLINE if left is None else MOST_CARRIED + _BESIDE
+        self._listener = Listener(zmq.PULL, session, listening, RCVHWM=MOST, MAXMSGSIZE=longest)
         self.mailbox: Mailbox | None = self._listener.mailbox
         self._fit = self._listener.mailbox.security.keys.fit
+
+    @property
+    def leaves(self) -> bool:
+        """Whether ranks may leave files."""
+        return self._left is not None
 
     def deliver(self) -> None:
         """Hand on what has come."""
@@ -63,11 +80,22 @@ class Post:
             try:
                 header = frames.parse(frame)
                 data = frame[frames.HEADER_BYTES :]
+                if header.kind == frames.FILE:
+                    self._take(header, data.decode(), rest)
+                    continue
                 if rest or header.kind != frames.REPORT or header.fit != self._fit or header.length != len(data):
                     raise ValueError("it is no report of this gang")
                 yield read_object(data, "a report", ValueError)
             except ValueError as error:
                 _log.warning("a report was dropped: %s", error)
+
+    def _take(self, header: frames.Header, name: str, rest: list[bytes]) -> None:
+        if self._left is None or header.fit != self._fit or len(rest) > 1 or header.length != sum(map(len, rest)):
+            raise ValueError("it is no file of this gang")
+        self._left.pop(name, None)
+        # At most what two checkpoints may be, the one that is whole and the one that is being made.
+        if rest and sum(map(len, self._left.values())) + header.length <= 2 * (MOST_CARRIED + _BESIDE):
+            self._left[name] = rest[0]
 
     def last(self, outcomes: Mapping[tuple[int, int], bytes | Failure]) -> Iterable[bytes | Failure]:
         """Wait for the last reports, and return the ranks' own outcomes."""
@@ -101,6 +129,7 @@ class NoPost:
     """Where there is no way for reports, or nobody reads them."""
 
     mailbox: Mailbox | None = None
+    leaves = False
 
     def deliver(self) -> None:
         """Nothing comes."""
@@ -111,13 +140,15 @@ class NoPost:
 
 
 @contextlib.contextmanager
-def post(session: Session, listening: Listening, on_report: Callable[[dict], None]) -> Iterator[Post | NoPost]:
-    """Listen for a gang's reports, where there are any to come."""
-    if on_report is nobody or not isinstance(session, Classic):
+def post(
+    session: Session, listening: Listening, on_report: Callable[[dict], None], left: dict[str, bytes] | None = None
+) -> Iterator[Post | NoPost]:
+    """Listen for a gang's reports and files, where there are any to come."""
+    if (on_report is nobody and left is None) or not isinstance(session, Classic):
         yield NoPost()
         return
     try:
-        opened = Post(session, listening, on_report)
+        opened = Post(session, listening, on_report, left)
     except ConfigError as error:
         tell_once(str(error))
         yield NoPost()

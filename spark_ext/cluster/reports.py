@@ -1,8 +1,9 @@
-"""Reports of running ranks, at the rank's end: best-effort, small, and nobody waits for them.
+"""Reports of running ranks, and files that they leave, at the rank's end: best-effort, and nobody waits for them.
 
 The driver listens (:mod:`spark_ext.cluster.post`) at the address by which Spark knows it, with keys of this gang's own, which
 travel inside Spark's task; a rank connects while it starts. A report is one frame: the header of :mod:`dsgd.transport.frames`
-and a record as JSON. What is too long, or comes when there is no way, is dropped.
+and a record as JSON. What is too long, or comes when there is no way, is dropped. A file is left by such a header with its name,
+and a second frame with its bytes; without one it is removed.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import zmq
 
 from dsgd.errors import WorkerLost
@@ -64,6 +66,20 @@ class Reporter:
         with contextlib.suppress(zmq.ZMQError):
             self._link.send_small(header + data)
             self._sent += 1
+
+    def leave(self, name: str, data: bytes | None) -> None:
+        """Leave a file with the driver; OSError when there is no way."""
+        self._asked += 1
+        if lost := self._link.lost():
+            raise OSError(f"the driver cannot be reached: {lost}")
+        header = frames.pack(frames.FILE, 0, self._rank, 0, self._fit, 0, len(data or b"")) + name.encode()
+        try:
+            if data is None:
+                self._link.send_small(header)
+            else:
+                self._link.send_large(header, np.frombuffer(data, np.uint8))
+        except zmq.ZMQError as error:
+            raise OSError(f"the driver cannot be reached: {error}") from error
 
     def close(self) -> int | None:
         """Let the last reports leave; return how many there were, None when the driver could not be reached."""

@@ -45,8 +45,8 @@ class Orders:
 
     ``payloads`` are all payloads pickled as one, or None when they come in the rows; ``fan`` is the number of neighbours
     that an aggregate folds together; ``feed`` names the rows that its leaves need on local disk, if they do; ``mailbox`` takes
-    the ranks' reports. Ranks wait ``deadline`` seconds for each other, and ``first_deadline`` when they meet for the first
-    time, if that is another.
+    the ranks' reports, and their files if they are asked for (``leaves``). Ranks wait ``deadline`` seconds for each other, and
+    ``first_deadline`` when they meet for the first time, if that is another.
     """
 
     fit: str
@@ -60,6 +60,7 @@ class Orders:
     fan: int = 1
     feed: str | None = None
     mailbox: reports.Mailbox | None = None
+    leaves: bool = False
 
 
 class RankFailed(Exception):
@@ -95,7 +96,8 @@ def run_rank(orders: Orders, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.R
     rank, payload = task.partitionId(), _payload(orders, task.partitionId(), batches)
     reporter = None if orders.mailbox is None else reports.Reporter(orders.mailbox, rank)
     report = reports.nobody if reporter is None else reporter.report
-    outcome = ranks.run(rank, "spark_ext.cluster.worker:be_rank", orders, payload, task, report)
+    leave = reporter.leave if reporter is not None and orders.leaves else None
+    outcome = ranks.run(rank, "spark_ext.cluster.worker:be_rank", orders, payload, task, report, leave)
     sent = 0 if reporter is None else reporter.close()
     if isinstance(outcome, Failure):
         if outcome.severity == 2:
@@ -110,6 +112,7 @@ def be_rank(
     payload: Callable[[], Any],
     task: BarrierTaskContext,
     report: Callable[[dict[str, Any]], None] = reports.nobody,
+    leave: Callable[[str, bytes | None], None] | None = None,
 ) -> bytes:
     """Meet the other ranks, and call the function; any error in here is the rank's."""
     rank = task.partitionId()
@@ -126,6 +129,7 @@ def be_rank(
             scratch=meeting.directory,
             allgather=meeting.allgather,
             report=report,
+            leave=leave,
             threads=threads,
             memory=memory(),
         )

@@ -1,5 +1,6 @@
 """Where a fit can be reached while it runs, and what others of the machine can see of it."""
 
+import contextlib
 import json
 import os
 import stat
@@ -26,20 +27,26 @@ def family() -> list[psutil.Process]:
 
 def listening() -> set[tuple[str, int]]:
     """Addresses at which this process and its children listen."""
-    return {
-        (found.laddr.ip, found.laddr.port)
-        for process in family()
-        for found in process.net_connections("inet")
-        if found.status == psutil.CONN_LISTEN
-    }
+    found = set()
+    for process in family():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sockets = process.net_connections("inet")
+            found |= {(one.laddr.ip, one.laddr.port) for one in sockets if one.status == psutil.CONN_LISTEN}
+    return found
 
 
 def modes(folder: Path) -> dict[str, int]:
     """What others may do with the directories and files that a fit has made, those in private directories left out."""
-    found = {}
-    for path in folder.iterdir():
-        found[path.name] = stat.S_IMODE(path.stat().st_mode)
-    return found
+    return {path.name: mode for path in folder.iterdir() if (mode := mode_of(path)) is not None}
+
+
+def mode_of(path: Path) -> int | None:
+    """What others may do with a file of this user's; None for others', and for one that has gone meanwhile."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(found.st_mode) if found.st_uid == os.getuid() else None
 
 
 @pytest.mark.parametrize("mode", ["async", "columns", "sync"])
@@ -57,8 +64,7 @@ def test_a_running_fit_listens_at_its_interface_and_keeps_its_files_to_itself(
         files.update(modes(tmp_path))
         memory = Path("/dev/shm")
         if memory.exists():
-            mine = [path for path in memory.glob("dsgd-*") if path.stat().st_uid == os.getuid()]
-            shared.update({path.name: stat.S_IMODE(path.stat().st_mode) for path in mine})
+            shared.update({p.name: mode for p in memory.glob("dsgd-*") if (mode := mode_of(p)) is not None})
 
     SGDClassifier(mode=mode, n_workers=2, max_iter=3, tol=None, optimizer="adagrad", verbose=look).fit(rows)
     assert {address for address, _ in doors} <= {"127.0.0.1"}

@@ -117,9 +117,9 @@ def test_a_failure_says_why():
 
 
 def test_every_case_names_a_function_and_sides():
-    from benchmarks import crew_runs, runs
+    from benchmarks import column_runs, crew_runs, runs
 
-    modules = {module.__name__: module for module in (runs, crew_runs)}
+    modules = {module.__name__: module for module in (runs, crew_runs, column_runs)}
     assert len(BY_NAME) == len(CASES)
     for case in CASES:
         module, name = case.function.split(":")

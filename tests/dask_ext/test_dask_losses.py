@@ -55,7 +55,7 @@ def test_a_fit_begins_again_when_a_worker_is_killed(dask_client, caplog):
     model = dask_ext.SGDClassifier(random_state=0, max_iter=1500, tol=None, optimizer="adagrad", verbose=kill)
     with caplog.at_level(logging.WARNING, logger="dask_ext"):
         model.fit(chunked, labels)
-    assert "begins again from the beginning" in caplog.text
+    assert "begins again from" in caplog.text
     assert model.n_iter_ == 1500
     local = dsgd.SGDClassifier(random_state=0, tol=1e-6, standardize=True).fit(X, Y)
     np.testing.assert_allclose(model.coef_, local.coef_, atol=0.1)

@@ -32,7 +32,8 @@ from dsgd.train.asynchronous.ledger import TRAIN, Item
 from dsgd.train.asynchronous.reports import name_of, report_of
 from dsgd.train.asynchronous.start import pack_start, unpack_start
 from dsgd.train.checkpoints.folder import Folder
-from dsgd.train.checkpoints.keeper import Keeper, Kept, Orders
+from dsgd.train.checkpoints.keeper import Keeper
+from dsgd.train.checkpoints.kept import Kept, Orders
 from dsgd.train.checkpoints.settings import Checkpoint
 from dsgd.train.local import frames as local_frames
 from dsgd.train.rank import Failure
@@ -211,7 +212,7 @@ def targets() -> list[Target]:
     card = {"address": "tcp://10.0.0.1:40", "machine": "m/1", "name": "a1", "settings": ["ring", 8, True, 7, 0]}
     counted = wire.Message(wire.STEP, 1, clock=3, flags=3, arrays=[np.array([2], np.int32), np.ones(1)])
     large = wire.Message(wire.STEP, 1, flags=3, arrays=[np.arange(4100, dtype=np.int32), np.ones(50)])
-    statistics, measured = _statistics(), Measured(5, 10.0, 2, 0.5, [5.0, 3.0, 5.0, 3.0, 3.0], True)
+    statistics, measured = _statistics(), Measured(5, 10.0, 2, 0.5, [5.0, 3.0, 5.0, 3.0, 3.0], True, [1, 2])
     prepared = pack_prepared(statistics, _numbering())
     done = json.dumps({"loss": 0.5, "rows": 10}).encode()
     dense = encode(np.ones((1, 6)), np.zeros(1))["weights.safetensors"]

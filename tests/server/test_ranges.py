@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dsgd.server.ranges import Ranges, cut
+from dsgd.server.ranges import STRETCHES, Ranges, cut, stretches
 
 loads = arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1e6, allow_subnormal=False))
 
@@ -29,6 +29,22 @@ def test_ranges_follow_each_other_and_share_the_load(load, shards):
 def test_a_feature_that_is_never_used_takes_a_little_room():
     assert cut(np.zeros(8), 4).tolist() == [0, 2, 4, 6, 8]
     assert cut(np.array([8.0, 0, 0, 0, 0, 0, 0, 8.0]), 2).tolist() == [0, 4, 8]
+
+
+@settings(deadline=None)
+@given(
+    load=arrays(np.float64, STRETCHES, elements=st.floats(0, 1e6, allow_subnormal=False)),
+    features=st.integers(STRETCHES + 1, 10**7),
+    shards=st.integers(1, 8),
+)
+def test_stretches_share_the_load_too(load, features, shards):
+    edges = cut(load, shards, features)
+    assert (edges[0], edges[-1], len(edges)) == (0, features, shards + 1)
+    assert (np.diff(edges) > 0).all()
+    total = np.interp(edges, stretches(features), np.concatenate([[0.0], np.cumsum(load)]))
+    # A feature of the heaviest stretch at either end, and what features that are never used count for.
+    room = 2 * (load / np.diff(stretches(features))).max() + load.sum() / 500
+    assert (np.diff(total) <= load.sum() / shards + room).all()
 
 
 @st.composite

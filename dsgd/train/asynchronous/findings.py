@@ -16,6 +16,7 @@ from ...data.statistics import Statistics
 from ...errors import DataError
 from ...foreign import is_count, is_number, read_object
 from ...objective.start import TOTALS
+from ...server.ranges import STRETCHES
 
 
 def pack_prepared(statistics: Statistics, numbering: Numbering | None) -> bytes:
@@ -71,6 +72,8 @@ class Measured:
         Of the targets.
     left : bool
         Whether there are copies for other workers of the machine.
+    load : list of int
+        How many features of each of the :func:`~dsgd.server.ranges.stretches` a push touches; empty where it is all of them.
     """
 
     rows: int
@@ -79,6 +82,7 @@ class Measured:
     smoothness: float
     totals: list[float]
     left: bool
+    load: list[int]
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -93,6 +97,8 @@ class Measured:
         numbers = all(is_number(found.get(name)) for name in ("values", "smoothness"))
         totals = found.get("totals")
         sums = isinstance(totals, list) and len(totals) == TOTALS and all(map(is_number, totals))
-        if not (counts and numbers and sums and isinstance(found.get("left"), bool)):
+        load = found.get("load")
+        loads = isinstance(load, list) and len(load) <= STRETCHES and all(map(is_count, load))
+        if not (counts and numbers and sums and loads and isinstance(found.get("left"), bool)):
             raise DataError(f"{source} is damaged: {str(found)[:200]}")
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})

@@ -8,7 +8,7 @@ import numpy as np
 from ...data.dataset import Dataset, Split, assign
 from ...errors import ConfigError
 from ...transport.keys import FitKeys
-from ..checkpoints.keeper import Orders
+from ..checkpoints.kept import Orders
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..modes import Async, by_shards

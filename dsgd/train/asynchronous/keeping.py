@@ -12,7 +12,8 @@ import numpy as np
 from ...collectives import SingleProcess
 from ...data.arrays import pack
 from ..checkpoints.identity import moments_of
-from ..checkpoints.keeper import Keeper, Kept
+from ..checkpoints.keeper import Keeper
+from ..checkpoints.kept import Kept
 from .start import Agreed
 from .states import Collected
 from .task import CrewTask

@@ -18,6 +18,7 @@ from ...errors import ConfigError
 from ...objective.passes import Pass
 from ...objective.share import Share
 from ...objective.start import TOTALS, totals_of_rows
+from ...server.ranges import stretches
 from ..batches import batches, steps_of_epoch
 from ..engine import RankContext
 from ..field import count_values, has_sparse_columns
@@ -212,15 +213,16 @@ class Lots:
         values = float(layout.codes + layout.crosses.count) * share.store.rows
         if has_sparse_columns(layout):
             values += count_values(share)
-        touched = layout.size + 1
+        touched, load = layout.size + 1, np.zeros(0, np.int64)
         if layout.size > layout.dense and lot.rows:
             count = steps_of_epoch(lot.rows, most_rows(self._task, agreed.batch_rows))
             assert self.work is not None
-            touched = len(Touched(self.work).of(next(batches(share.training(), self.work.run, lot.rows, count))))
+            places = Touched(self.work).of(next(batches(share.training(), self.work.run, lot.rows, count)))
+            touched, load = len(places), np.diff(np.searchsorted(places, stretches(layout.size + 1)))
         largest = 1.0
         if needs_smoothness(rule_of(config)) and config.eta0 == "auto":
             largest = smoothness(agreed.problem, share, agreed.batch_rows)
         sums = np.zeros(TOTALS)
         if agreed.plan.classes is None:
             sums = totals_of_rows(share.training(), share.run)
-        return Measured(lot.rows, values, touched, largest, sums.tolist(), lot.left).to_bytes()
+        return Measured(lot.rows, values, touched, largest, sums.tolist(), lot.left, load.tolist()).to_bytes()

@@ -19,7 +19,7 @@ from ...objective.share import longest_run
 from ...objective.start import null_intercept, target_scale
 from ...optim.schedules import multiplied, stretched
 from ...server.policy import Policy
-from ...server.ranges import Ranges, cut
+from ...server.ranges import Ranges, cut, stretches
 from ...server.shard import ParameterShard
 from ...server.weights import RangeWeights
 from ..batches import steps_of_epoch
@@ -146,6 +146,9 @@ def rows_of_push(task: CrewTask, problem: Problem) -> int:
 def merge_measured(found: Sequence[bytes]) -> bytes:
     """The lots' measures as one."""
     parts = [Measured.from_bytes(part) for part in found]
+    load = np.zeros(max(len(part.load) for part in parts), np.int64)
+    for part in parts:
+        load[: len(part.load)] += np.array(part.load, np.int64)
     return Measured(
         sum(part.rows for part in parts),
         sum(part.values for part in parts),
@@ -153,6 +156,7 @@ def merge_measured(found: Sequence[bytes]) -> bytes:
         max(part.smoothness for part in parts),
         np.sum([part.totals for part in parts], axis=0).tolist(),
         all(part.left for part in parts),
+        load.tolist(),
     ).to_bytes()
 
 
@@ -207,7 +211,10 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
         schedule = multiplied(schedule, factor)
     pushes = steps_of_epoch(measured.rows, agreed.batch_rows) / (task.workers if task.mode.staleness == 0 else 1)
     schedule = stretched(schedule, config.max_iter * pushes)
-    load = np.ones(problem.layout.size + 1)
+    # Weights are numbered as the data brings them, the frequent ones first: ranges of one length would be of unlike load.
+    features = problem.layout.size + 1
+    parts = len(stretches(features)) - 1
+    load = np.array(measured.load, np.float64) if listed and len(measured.load) == parts else np.ones(parts)
     rows = recipe.batch_rows
     if agreed.own_steps:
         layout = problem.layout
@@ -220,7 +227,7 @@ def set_up(task: CrewTask, agreed: Agreed, measures: bytes) -> Setup:
         agreed,
         measured,
         replace(recipe, rule=rule, schedule=schedule),
-        Ranges(cut(load, task.shards), problem.outputs),
+        Ranges(cut(load, task.shards, features), problem.outputs),
         listed,
         rows,
     )

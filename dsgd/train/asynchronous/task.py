@@ -5,7 +5,7 @@ from typing import Any
 
 from ...data.dataset import Dataset, Split
 from ...transport.keys import FitKeys
-from ..checkpoints.keeper import Orders
+from ..checkpoints.kept import Orders
 from ..config import FitConfig
 from ..modes import Async
 

@@ -11,14 +11,16 @@ import pyarrow as pa
 
 from ...data.dataset import Dataset
 from ...errors import CheckpointError, ConfigError
-from ..again import RankLost
+from ..again import Carry, RankLost
 from ..config import FitConfig, TrainedLinear
 from .folder import Folder
 from .identity import identity_of, refuse_other
-from .keeper import Orders
+from .kept import Orders
 from .settings import Checkpoint
 
 _log = logging.getLogger(__name__)
+# Seconds between two epochs at least, whose state is left with the driver.
+_CARRIED = 2.0
 # Fits of this process that have lost a rank: if they begin again, it is from their own checkpoints, whatever the user said of
 # others'.
 _TO_GO_ON: set[str] = set()
@@ -59,6 +61,14 @@ def checkpointed(
             folder.clear()
     except (OSError, pa.ArrowException, CheckpointError, ConfigError) as error:
         _log.warning("the fit has ended, and its checkpoints in %s could not be removed: %s", settings.path, error)
+
+
+def carried_on(config: FitConfig, carry: Carry) -> tuple[FitConfig, Orders]:
+    """A fit without checkpoints, which goes on from what its ranks have left with the driver: its configuration, and orders."""
+    carry.seed = config.seed if carry.seed is None else carry.seed
+    # The mapping that the ranks are sent is of this moment; they are told again in another attempt.
+    orders = Orders(Checkpoint("-", seconds=_CARRIED, keep=1), "", dict(carry.left))
+    return replace(config, seed=carry.seed), orders
 
 
 def _owner(folder: Folder, settings: Checkpoint) -> dict[str, Any] | None:

@@ -9,19 +9,18 @@ read, names cannot lead elsewhere, and whatever is wrong is a CheckpointError.
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import fs
 from safetensors import SafetensorError
 from safetensors.numpy import load as unpack
 from safetensors.numpy import save as pack
 
 from ...errors import CheckpointError, ConfigError
+from .storage import Directory, Storage
 
 FORMAT, VERSION = "dsgd-checkpoint", 1
 _OWNER, _HEADER = "fit.json", "header.json"
@@ -38,6 +37,13 @@ class Folder:
     ----------
     path : str
         A path of this machine, or a URI.
+    storage : Storage, optional
+        Where the files are, if not in a directory.
+
+    Attributes
+    ----------
+    uri, everywhere : str
+        As of :class:`Storage`.
 
     Raises
     ------
@@ -45,22 +51,9 @@ class Folder:
         When pyarrow knows no such filesystem.
     """
 
-    def __init__(self, path: str):
-        self.uri = path
-        if "://" not in path:
-            self._files: fs.FileSystem = fs.LocalFileSystem()
-            self._path = os.path.abspath(os.path.expanduser(path))
-            return
-        try:
-            self._files, inside = fs.FileSystem.from_uri(path)
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"checkpoint={path!r}: pyarrow has no such filesystem: {error}") from error
-        self._path = inside.rstrip("/")
-
-    @property
-    def everywhere(self) -> str:
-        """The path or URI, which means the same in all processes."""
-        return self.uri if "://" in self.uri else self._path
+    def __init__(self, path: str, storage: Storage | None = None):
+        self._files: Storage = Directory(path) if storage is None else storage
+        self.uri, self.everywhere = self._files.uri, self._files.everywhere
 
     # ---- whose they are
 
@@ -74,7 +67,7 @@ class Folder:
         CheckpointError
             When it cannot be read.
         """
-        names = self._names()
+        names = self._files.names()
         if _OWNER not in names:
             if not all(name == f"{_OWNER}.partial" or _NAME.fullmatch(name) for name in names) or self.numbers():
                 raise ConfigError(
@@ -92,37 +85,34 @@ class Folder:
             When nothing can be written there.
         """
         try:
-            self._files.create_dir(self._path, recursive=True)
-            self._write(_OWNER, json.dumps({"format": FORMAT, "version": VERSION, **owner}).encode())
+            self._files.write(_OWNER, json.dumps({"format": FORMAT, "version": VERSION, **owner}).encode())
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(f"checkpoint={self.uri!r} cannot be written: {error}") from error
 
     def clear(self) -> None:
         """Remove all checkpoints, and the directory if nothing else is in it."""
-        for name in self._names():
+        for name in self._files.names():
             if _NAME.fullmatch(name):
-                self._files.delete_dir(f"{self._path}/{name}")
+                self._files.remove(name)
         for name in (_OWNER, f"{_OWNER}.partial"):
-            if name in self._names():
-                self._files.delete_file(f"{self._path}/{name}")
-        if not self._names() and self._info(self._path).type == fs.FileType.Directory:
-            self._files.delete_dir(self._path)
+            if name in self._files.names():
+                self._files.remove(name)
+        self._files.close()
 
     # ---- checkpoints
 
     def numbers(self) -> list[int]:
         """The checkpoints that have a header, newest first."""
-        found = (_NAME.fullmatch(name) for name in self._names())
+        found = (_NAME.fullmatch(name) for name in self._files.names())
         numbers = sorted((int(match[1]) for match in found if match), reverse=True)
-        return [number for number in numbers if self._info(f"{self._directory(number)}/{_HEADER}").is_file]
+        return [number for number in numbers if self._files.size(f"{_name(number)}/{_HEADER}") is not None]
 
     def write_part(self, number: int, part: int, arrays: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         """Write a rank's arrays; return what the header is to say of the files."""
-        self._files.create_dir(self._directory(number), recursive=True)
         records = []
         for serial, (names, tensors) in enumerate(_pieces(arrays)):
             data, file = pack(tensors), f"part-{part:05d}-{serial:05d}.safetensors"
-            self._write(f"{os.path.basename(self._directory(number))}/{file}", data)
+            self._files.write(f"{_name(number)}/{file}", data)
             digest = hashlib.sha256(data).hexdigest()
             records.append({"file": file, "bytes": len(data), "sha256": digest, "arrays": names})
         return records
@@ -131,11 +121,11 @@ class Folder:
         """Write the header, which makes the checkpoint one, and remove those that are too old, and remains."""
         content = {"format": FORMAT, "version": VERSION, **header}
         data = json.dumps({**content, "digest": digest_of(content)}).encode()
-        self._write(f"{os.path.basename(self._directory(number))}/{_HEADER}", data)
-        kept = {f"checkpoint-{old:09d}" for old in self.numbers()[:keep]}
-        for name in self._names():
+        self._files.write(f"{_name(number)}/{_HEADER}", data)
+        kept = {_name(old) for old in self.numbers()[:keep]}
+        for name in self._files.names():
             if _NAME.fullmatch(name) and name not in kept:
-                self._files.delete_dir(f"{self._path}/{name}")
+                self._files.remove(name)
 
     def header(self, number: int) -> dict[str, Any]:
         """A checkpoint's header, once its parts are known to be there in full length.
@@ -144,7 +134,7 @@ class Folder:
         ------
         CheckpointError
         """
-        name = os.path.basename(self._directory(number))
+        name = _name(number)
         header = self._json(f"{name}/{_HEADER}")
         if header.pop("digest", None) != digest_of(header):
             raise CheckpointError(f"{self.uri}/{name}/{_HEADER} is damaged: its digest differs")
@@ -166,7 +156,7 @@ class Folder:
         """
         arrays: dict[str, np.ndarray] = {}
         for record in records:
-            data = self._read(f"{os.path.basename(self._directory(number))}/{record['file']}")
+            data = self._read(f"{_name(number)}/{record['file']}")
             if hashlib.sha256(data).hexdigest() != record["sha256"]:
                 raise CheckpointError(
                     f"{self.uri}: {record['file']} of checkpoint {number} is damaged: its digest differs"
@@ -186,41 +176,20 @@ class Folder:
         file = record["file"]
         if not isinstance(file, str) or not _PART.fullmatch(file):
             raise CheckpointError(f"{self.uri}: checkpoint {number} names {file!r}, which is no part of a checkpoint")
-        size = self._info(f"{self._directory(number)}/{file}").size
+        size = self._files.size(f"{_name(number)}/{file}")
         if size != record["bytes"]:
             raise CheckpointError(f"{self.uri}: {file} of checkpoint {number} has {size} bytes, not {record['bytes']}")
 
     # ---- files
 
-    def _directory(self, number: int) -> str:
-        return f"{self._path}/checkpoint-{number:09d}"
-
-    def _info(self, path: str) -> fs.FileInfo:
-        return self._files.get_file_info(path)
-
-    def _names(self) -> list[str]:
-        try:
-            listed = self._files.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"checkpoint={self.uri!r} cannot be read as a directory: {error}") from error
-        return [info.base_name for info in listed]
-
-    def _write(self, name: str, data: bytes) -> None:
-        """Write a file, whole or not at all: a plain write can be cut short, a renamed file cannot."""
-        target = f"{self._path}/{name}"
-        with self._files.open_output_stream(f"{target}.partial") as stream:
-            stream.write(data)
-        self._files.move(f"{target}.partial", target)
-
     def _read(self, name: str) -> bytes:
         try:
-            with self._files.open_input_file(f"{self._path}/{name}") as file:
-                return file.read()
+            return self._files.read(name)
         except (pa.ArrowException, OSError) as error:
             raise CheckpointError(f"{self.uri}/{name} cannot be read: {error}") from error
 
     def _json(self, name: str) -> dict[str, Any]:
-        if self._info(f"{self._path}/{name}").size > _JSON_BYTES:
+        if (self._files.size(name) or 0) > _JSON_BYTES:
             raise CheckpointError(f"{self.uri}/{name} is too large to be one of a checkpoint")
         try:
             content = json.loads(self._read(name))
@@ -234,6 +203,10 @@ class Folder:
                 "the version that wrote it, or begin anew with Checkpoint(..., resume=False)"
             )
         return content
+
+
+def _name(number: int) -> str:
+    return f"checkpoint-{number:09d}"
 
 
 def digest_of(content: Mapping[str, Any]) -> str:

@@ -7,115 +7,27 @@ writes the header when all others have. Between two checkpoints ranks exchange o
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 import pyarrow as pa
 
 from ...collectives.base import Collective
 from ...errors import CheckpointError, ConfigError
+from ..engine import RankContext
 from .folder import Folder
 from .identity import alike
-from .settings import Checkpoint
+from .kept import Kept, Orders
+from .storage import MOST_CARRIED, Carried
 from .weights import Held, carried
 
 _VECTOR, _ARRAY, _OWN, _POSITIONS = "vector ", "array ", "own ", "positions"
 # Rows of a part of an epoch, and parts at most: between two of them ranks meet, and lazy penalties are settled.
 _ROWS, _MOST_PARTS = 2_000_000, 64
+# What is left with the driver unasked may take this part of the time.
+_PART = 0.02
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a rank is told of its fit's checkpoints.
-
-    Attributes
-    ----------
-    settings : Checkpoint
-    token : str
-        Of this beginning of the fit: what an earlier one's ranks still write is not ours.
-    """
-
-    settings: Checkpoint
-    token: str
-
-
-@dataclass
-class Kept:
-    """What a recipe needs to go on.
-
-    Attributes
-    ----------
-    vectors : dict of str to ndarray of shape ((n + 1) k,)
-        By weight and output, ``params`` among them: carried to another division of the weights if need be. They are written
-        before training goes on, and need be no copies.
-    arrays : dict of str to ndarray
-        Alike on all ranks; of use to as many ranks with the same weights only.
-    meta : dict
-        JSON-ready, alike on all ranks.
-    own_arrays, own : dict
-        The rank's own; of use to as many ranks only.
-    exact : bool
-        Whether there are as many ranks as there were, with the same weights; alike on all ranks.
-    same_rows : bool
-        Whether they have the same rows, too, each in the same order, as far as their statistics tell; alike on all ranks.
-    progress : dict
-        Of :class:`dsgd.train.progress.Progress`.
-    """
-
-    vectors: dict[str, np.ndarray]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
-    own_arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    own: dict[str, Any] = field(default_factory=dict)
-    exact: bool = True
-    same_rows: bool = True
-    progress: dict[str, Any] = field(default_factory=dict)
-
-
-class AnyKeeper(Protocol):
-    """What a fit asks of whoever keeps its checkpoints."""
-
-    on: bool
-
-    def take_up(self, recipe: str) -> tuple[str, Kept] | None:
-        """The recipe that a checkpoint was made by, and what it kept."""
-        ...
-
-    def parts(self, rows: int, steps: int) -> int:
-        """Parts of an epoch."""
-        ...
-
-    def due(self, step: int) -> bool:
-        """Whether one is to be made now."""
-        ...
-
-    def save(self, recipe: str, step: int, kept: Kept) -> None:
-        """Make one."""
-        ...
-
-
-class NoKeeper:
-    """Of a fit without checkpoints."""
-
-    on = False
-
-    def take_up(self, recipe: str) -> tuple[str, Kept] | None:
-        """There is nothing to go on from."""
-        return None
-
-    def parts(self, rows: int, steps: int) -> int:
-        """Epochs are not divided."""
-        return 1
-
-    def due(self, step: int) -> bool:
-        """Never."""
-        return False
-
-    def save(self, recipe: str, step: int, kept: Kept) -> None:
-        """Not called: nothing is ever due."""
 
 
 class TakenOver(ConfigError):
@@ -137,6 +49,8 @@ class Keeper:
         Of the weights of all columns, the rank's own.
     writes : bool
         Whether its vectors are written: of ranks with the same weights, one's.
+    leave : callable, optional
+        ``leave(name, data)``, of the rank's context, where the files are left with the driver.
 
     Raises
     ------
@@ -153,13 +67,21 @@ class Keeper:
         rank: int,
         ranges: tuple[tuple[int, int], ...],
         writes: bool,
+        leave: Callable[[str, bytes | None], None] | None = None,
     ):
         self._orders, self._circles, self._rank, self._writes = orders, circles, rank, writes
-        self._folder = Folder(orders.settings.path)
+        self._size = int(np.prod([circle.size for circle in circles]))
+        # Unasked: a fit is none the worse without.
+        self._unasked = orders.found is not None
+        storage = None
+        if orders.found is not None:
+            assert leave is not None
+            storage = Carried(orders.found, leave)
+        self._folder = Folder(orders.settings.path, storage)
+        self._cost, self._over = 0.0, False
         self._held, self._outputs, self._rows = Held(ranges), 1, 0
         self._moments: list[list[float]] = []
         self._digest = ""
-        self._size = int(np.prod([circle.size for circle in circles]))
         self._check_owner()
         self._header: dict[str, Any] | None = None
         self._sources: list[tuple[Held, dict[str, np.ndarray]]] = []
@@ -194,7 +116,10 @@ class Keeper:
         what = f"is of a fit of {self.rows} rows, and there are {rows} now" if self.rows != rows else ""
         if not what and not alike(self._header.get("moments", moments), moments):
             what = "is of a fit of other rows, whose labels or columns have other means or variances"
-        if what:
+        if what and self._unasked:
+            # Rows that were made a second time need not be the same.
+            self._header = None
+        elif what:
             raise CheckpointError(
                 f"checkpoint={self._folder.uri!r} {what}: the data has changed. Name another directory, or begin anew with "
                 "Checkpoint(..., resume=False)"
@@ -243,6 +168,8 @@ class Keeper:
     def parts(self, rows: int, steps: int) -> int:
         """Parts that an epoch of so many rows and steps is divided into; alike on all ranks."""
         every = self._orders.settings.steps
+        if self._unasked:
+            return 1
         return int(np.clip(rows // _ROWS if every is None else -(-steps // every), 1, _MOST_PARTS))
 
     def due(self, step: int) -> bool:
@@ -250,6 +177,8 @@ class Keeper:
         seconds, steps = self._orders.settings.seconds, self._orders.settings.steps
         now, (then, before) = time.monotonic(), self._last
         due = (seconds is not None and now - then >= seconds) or (steps is not None and step - before >= steps)
+        if self._unasked:
+            due = due and not self._over and now - then >= self._cost / _PART
         flag = np.array([float(due)])
         for circle in self._circles:
             circle.broadcast(flag)
@@ -271,7 +200,10 @@ class Keeper:
                 arrays[_POSITIONS] = np.asarray(self._held.positions, np.int64)
         if self._rank == 0:
             arrays |= {_ARRAY + name: array for name, array in kept.arrays.items()}
-        number, problem, taken, records = self._number + 1, "", "", []
+        began, number, problem, taken, records = time.monotonic(), self._number + 1, "", "", []
+        if self._unasked and sum(self._gathered(sum(a.nbytes for a in arrays.values()))) > MOST_CARRIED:
+            self._over = True
+            return
         try:
             self._check_owner()
             records = self._folder.write_part(number, self._rank, arrays) if arrays else []
@@ -286,7 +218,7 @@ class Keeper:
         if other := next((entry["taken"] for entry in found if entry["taken"]), ""):
             raise ConfigError(other)
         failed = next((entry["problem"] for entry in found if entry["problem"]), "")
-        if failed and not self._proven:
+        if failed and not self._proven and not self._unasked:
             raise ConfigError(f"checkpoint={self._folder.uri!r} cannot be written: {failed}")
         if self._rank == 0 and not failed:
             header = {
@@ -297,7 +229,8 @@ class Keeper:
             failed = self._finish(number, header)
         if failed and self._rank == 0:
             _log.warning("no checkpoint in %s could be made after step %d: %s", self._folder.uri, step, failed)
-        self._number, self._last, self._proven = number, (time.monotonic(), step), True
+        now = time.monotonic()
+        self._number, self._last, self._proven, self._cost = number, (now, step), True, now - began
 
     def _finish(self, number: int, header: dict[str, Any]) -> str:
         """Make a checkpoint of its parts; what went wrong."""
@@ -307,7 +240,7 @@ class Keeper:
         except TakenOver:
             raise
         except (OSError, pa.ArrowException, ConfigError) as error:
-            if not self._proven:
+            if not self._proven and not self._unasked:
                 raise ConfigError(f"checkpoint={self._folder.uri!r} cannot be written: {error}") from error
             return str(error)
         return ""
@@ -362,6 +295,8 @@ class Keeper:
         return ""
 
     def _check_owner(self) -> None:
+        if self._unasked:
+            return
         try:
             owner: Mapping[str, Any] = self._folder.owner() or {}
         except CheckpointError as error:
@@ -371,6 +306,11 @@ class Keeper:
                 f"checkpoint={self._folder.uri!r} is not the directory that the driver sees there, or another fit has taken it "
                 "over; name one that the driver and all workers share, one for each fit"
             )
+
+
+def keeps(orders: Orders | None, context: RankContext) -> TypeGuard[Orders]:
+    """Whether a rank has something to keep its fit's checkpoints in."""
+    return orders is not None and (orders.found is None or context.leave is not None)
 
 
 def _meet(ranges: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...objective.passes import Partial
-from .keeper import Kept
+from .kept import Kept
 
 RECIPE = "rounds"
 # Bytes of sums that are kept; beyond, only the weights are.

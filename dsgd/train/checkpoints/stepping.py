@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...optim.schedules import lowered
-from .keeper import Kept
+from .kept import Kept
 
 if TYPE_CHECKING:
     from ..stepwise import Stepwise

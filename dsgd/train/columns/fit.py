@@ -10,7 +10,7 @@ from ...data.dataset import Dataset, Split
 from ...data.layout import Layout
 from ...errors import ConfigError
 from ...transport.keys import FitKeys
-from ..checkpoints.keeper import Orders
+from ..checkpoints.kept import Orders
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..modes import Columns, Hybrid
@@ -35,15 +35,17 @@ def fit_grid(
     on_report: Callable[[dict], None],
     orders: Orders | None = None,
     keep: Keep | None = None,
+    carried: dict[str, Any] | None = None,
 ) -> RankResult:
-    """Train with a grid of ranks; the parameters are those of :func:`dsgd.train.fit.fit`."""
+    """Train with a grid of ranks; the parameters are those of :func:`dsgd.train.fit.fit`, and what the engine is told beside."""
     rows, columns = shape_of(config)
     spec = dataset.spec
     if config.mode.save_to is not None and keep is None:  # type: ignore[union-attr]
         raise ConfigError("save_to is for fits of SGDClassifier and SGDRegressor; leave it out")
     blocks = column_blocks(spec, columns, dataset.values_per_row())
     tasks = make_tasks(dataset, config, blocks, rows, validation, initial, classes, seen, orders, keep)
-    parts = engine.launch("dsgd.train.columns.rank:run_rank", tasks, deadline=_START_DEADLINE, on_report=on_report)
+    function = "dsgd.train.columns.rank:run_rank"
+    parts = engine.launch(function, tasks, deadline=_START_DEADLINE, on_report=on_report, **(carried or {}))
     return assembled(spec.layout, blocks, [RankResult.from_bytes(part) for part in parts[:columns]])
 
 

@@ -15,7 +15,7 @@ from ...data.numbering import can_number
 from ...errors import DataError
 from .. import place as places
 from ..checkpoints.identity import moments_of
-from ..checkpoints.keeper import Keeper
+from ..checkpoints.keeper import Keeper, keeps
 from ..checkpoints.weights import own_positions
 from ..engine import RankContext
 from ..recipe import Recipe, resolved_batch, updates_sparse
@@ -95,10 +95,11 @@ class ColumnRank(Rank):
 
     def _make_keeper(self) -> Keeper | None:
         orders, place = self.task.checkpoint, self._place
-        if orders is None:
+        if not keeps(orders, self.context):
             return None
         # The ranks of the first row of the grid have all weights between them.
-        return Keeper(orders, [self._along, self._down], place.rank, self._ranges, writes=place.row == 0)
+        circles, writes = [self._along, self._down], place.row == 0
+        return Keeper(orders, circles, place.rank, self._ranges, writes, self.context.leave)
 
     def _moments(self) -> list[list[float]]:
         return moments_of(self.plan.statistics, dense=False)
