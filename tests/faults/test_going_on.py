@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import resource
 import signal
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import dsgd
-from dsgd import Async, Checkpoint, Columns, ConfigError, Sync, WorkerLost
+from dsgd import Async, Checkpoint, Columns, Sync, WorkerLost
 from dsgd.train.checkpoints.folder import Folder
 
 from ..conftest import require
@@ -99,7 +100,7 @@ def test_a_killed_rank_is_lost_and_the_next_call_goes_on(rows, tmp_path, mode, a
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("mode", [Sync(topology="ring"), Columns(), Async()], ids=["ring", "columns", "async"])
-def test_a_full_disk_is_told_and_the_earlier_checkpoint_is_whole(rows, tmp_path, mode):
+def test_a_disk_that_fills_up_is_told_and_the_earlier_checkpoint_is_whole(rows, tmp_path, mode, capsys):
     """A limit on the files of the ranks stands for the disk: writing fails in the same way."""
     path = tmp_path / "fit"
 
@@ -107,9 +108,19 @@ def test_a_full_disk_is_told_and_the_earlier_checkpoint_is_whole(rows, tmp_path,
         for rank in ranks():
             rank.rlimit(resource.RLIMIT_FSIZE, (16, 16))
 
-    heard = At(fill)
-    with pytest.raises(ConfigError, match=r"checkpoint=.*cannot be written.*File too large"):
-        local(mode, path, heard).fit(rows)
+    def leave():
+        raise KeyboardInterrupt
+
+    heard, interrupt = At(fill), At(leave, epoch=EPOCHS - 5)
+
+    def report(record):
+        heard(record)
+        interrupt(record)
+
+    with pytest.raises(KeyboardInterrupt):
+        local(mode, path, report).fit(rows)
+    # Training is none the worse for it.
+    assert re.search(r"no checkpoint in .* could be made .*File too large", capsys.readouterr().err)
     folder = Folder(str(path))
     number = folder.numbers()[0]
     assert any(folder.part(number, records) for records in folder.header(number)["parts"])
