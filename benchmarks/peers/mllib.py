@@ -29,19 +29,30 @@ def points(spark: SparkSession, X: scipy.sparse.csr_matrix, y: np.ndarray, cores
     return cached
 
 
-def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 6) -> Sample:
-    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from a fit of ``few`` iterations and one of ``many``."""
-    seconds = []
-    for count in (few, many):
-        begun = time.perf_counter()
-        LogisticRegressionWithSGD.train(
-            rdd,
-            iterations=count,
-            step=0.1,
-            miniBatchFraction=batch / rows,
-            regParam=0.0,
-            convergenceTol=0.0,
-            validateData=False,
-        )
-        seconds.append(time.perf_counter() - begun)
-    return Sample((seconds[1] - seconds[0]) / (many - few), detail={"iterations": many - few})
+def train(rdd, rows: int, batch: int, iterations: int) -> float:
+    """Seconds of a fit of ``iterations`` on ``batch`` of the ``rows`` rows each; nothing but their number ends it."""
+    begun = time.perf_counter()
+    LogisticRegressionWithSGD.train(
+        rdd,
+        iterations=iterations,
+        step=0.1,
+        miniBatchFraction=batch / rows,
+        regParam=0.0,
+        convergenceTol=0.0,
+        validateData=False,
+    )
+    return time.perf_counter() - begun
+
+
+def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 12) -> Sample:
+    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from a fit of ``few`` iterations and one of ``many``.
+
+    Raises
+    ------
+    RuntimeError
+        When the longer fit took less time: then other work on the machine was measured.
+    """
+    short, long = (train(rdd, rows, batch, count) for count in (few, many))
+    if long <= short:
+        raise RuntimeError(f"{many} iterations took {long:.2f} s and {few} took {short:.2f} s: is the machine busy?")
+    return Sample((long - short) / (many - few), detail={"iterations": many - few})
