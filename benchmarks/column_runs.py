@@ -7,7 +7,7 @@ COLUMNS, MLLIB_COLUMNS = (10_000, 1_000_000, 100_000_000), 10_000_000
 ROWS, MLLIB_ROWS = 100_000, 20_000
 # Seconds after which no further round begins.
 _BUDGET = 200.0
-# How often MLlib's iteration is measured for the picture, which shows the median.
+# How often MLlib's iteration is measured for the picture.
 _TIMES = 3
 
 
@@ -42,7 +42,6 @@ def one(way: str, d: int, rows: int) -> Sample:
     try:
         rdd = mllib.points(session, *columns.rows(d, rows), columns.RANKS)
         mllib.train(rdd, rows, columns.BATCH, 2)  # the first fit compiles the JVM's loops
-        found = [mllib.iteration(rdd, rows, columns.BATCH) for _ in range(_TIMES)]
+        return mllib.iteration(rdd, rows, columns.BATCH, times=_TIMES)
     finally:
         session.stop()
-    return sorted(found, key=lambda sample: sample.seconds)[_TIMES // 2]

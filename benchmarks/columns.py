@@ -27,7 +27,8 @@ SIDES = {
 # Columns for which bytes are counted, and with how many rows; columns and rows with which memory is looked at.
 WIRE, WIRE_ROWS = (10_000, 1_000_000), 20_000
 MEMORY, MEMORY_ROWS = 200_000_000, 100_000
-_SECONDS = 180.0
+# Of a process, and of one with a JVM, which makes seven fits.
+_SECONDS, _JVM_SECONDS = 180.0, 360.0
 
 
 def sample(way: str, d: int, rows: int) -> float:
@@ -63,8 +64,9 @@ def measure() -> dict:
     """
     found: dict = conditions()
     found["steps"] = [
-        {"way": way, "columns": d, "rows": rows} | _ask("seconds", _SECONDS, "sample", way=way, d=d, rows=rows)
+        {"way": way, "columns": d, "rows": rows} | _ask("seconds", limit, "sample", way=way, d=d, rows=rows)
         for way, (counts, rows) in SIDES.items()
+        for limit in [_JVM_SECONDS if way == "mllib" else _SECONDS]
         for d in counts
     ]
     found["wire"] = [{"columns": d} | _ask("bytes", _SECONDS, "wire", d=d, rows=WIRE_ROWS) for d in WIRE]

@@ -77,12 +77,14 @@ def sentences(result: dict) -> list[str]:
     )
     if sent:
         lines.append(f"Bytes that a rank of two sent a step over sockets: {sent}.")
-    taken = {step["way"]: step["rows"] for step in result["steps"]}
-    trained = "; ".join(f"{NAMES[way]}: {count:,}" for way, count in taken.items())
+    trained: dict[int, list[str]] = {}
+    for way, count in {step["way"]: step["rows"] for step in result["steps"]}.items():
+        trained.setdefault(count, []).append(NAMES[way])
+    said = "; ".join(f"{count:,}: {' and '.join(names)}" for count, names in trained.items())
     lines.append(
-        f"Two processes, 1,000 rows of 30 values a step, AdaGrad (MLlib: plain SGD); median of an epoch's mean. Rows in all "
-        f"({trained}) matter to MLlib alone, whose every step looks at all of them. {result['taken']}, load average "
-        f"{result['machine']['load']} before it began."
+        f"Two processes, 1,000 rows of 30 values a step, AdaGrad (MLlib: plain SGD); the median of epochs. Rows in all, of which "
+        f"only MLlib looks at each in every step: {said}. {result['taken']}, load average {result['machine']['load']} before it "
+        "began."
     )
     return lines
 

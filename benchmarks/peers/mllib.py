@@ -4,6 +4,7 @@ A job has costs that do not come with iterations: what is measured is the differ
 """
 
 import time
+from statistics import median
 
 import numpy as np
 import scipy.sparse
@@ -44,15 +45,18 @@ def train(rdd, rows: int, batch: int, iterations: int) -> float:
     return time.perf_counter() - begun
 
 
-def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 12) -> Sample:
-    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from a fit of ``few`` iterations and one of ``many``.
+def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 12, times: int = 1) -> Sample:
+    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from fits of ``few`` iterations and of ``many``, in turn.
+
+    Of several ``times``, medians are compared.
 
     Raises
     ------
     RuntimeError
-        When the longer fit took less time: then other work on the machine was measured.
+        When the longer fits took less time: then other work on the machine was measured.
     """
-    short, long = (train(rdd, rows, batch, count) for count in (few, many))
+    turns = [[train(rdd, rows, batch, count) for count in (few, many)] for _ in range(times)]
+    short, long = (median(seconds) for seconds in zip(*turns, strict=True))
     if long <= short:
         raise RuntimeError(f"{many} iterations took {long:.2f} s and {few} took {short:.2f} s: is the machine busy?")
-    return Sample((long - short) / (many - few), detail={"iterations": many - few})
+    return Sample((long - short) / (many - few), detail={"iterations": many - few, "turns": turns})
