@@ -203,10 +203,18 @@ def test_averages_and_adaptive_rates():
         assert blocks.epochs == one.epochs
 
 
-def test_averages_of_many_weights_are_taken_as_often():
-    config = {"optimizer": "sgd", "eta0": 0.1, "dtype": "float64", "average": True}
-    one, blocks = (spread("sparse", n, mode, **config) for n, mode in ((1, Hybrid(1, 1)), (3, Columns())))
+@pytest.mark.parametrize("kind", ["dense", "sparse", "multi"])
+@pytest.mark.parametrize("options", [{"average": True}, {"average": 1000}, {"average": True, "batch_size": 7}], ids=str)
+def test_averages_are_those_of_one_rank(kind, options):
+    """All iterates of few weights, and as many of many weights."""
+    config = {"optimizer": "sgd", "eta0": 0.1, "dtype": "float64"} | options
+    one, blocks, plain = (
+        spread(kind, n, mode, **config | more)
+        for n, mode, more in ((1, Sync(), {}), (3, Columns(), {}), (1, Sync(), {"average": False}))
+    )
     assert distance(blocks, one) < 1e-9
+    assert distance(one, plain) > 1e-6
+    assert blocks.steps == one.steps
 
 
 def test_regression_begins_at_its_null_model():
