@@ -217,6 +217,16 @@ def test_averages_are_those_of_one_rank(kind, options):
     assert blocks.steps == one.steps
 
 
+def test_an_average_that_is_taken_once_an_epoch_is_taken():
+    """Of so many weights; mini-batches are of whole runs, so that there are not as many as rows would make."""
+    X, y = data("sparse")
+    X = scipy.sparse.csr_matrix((X.data, X.indices, X.indptr), shape=(len(y), 30_000))
+    config = {"optimizer": "adagrad", "eta0": 0.3, "batch_size": 100, "max_iter": 2, "tol": None, "average": True}
+    one, blocks = (train(X, y, n_workers=n, mode=mode, **config) for n, mode in ((1, Sync()), (2, Columns())))
+    assert np.abs(one.coef).max() > 0.1
+    assert distance(blocks, one) < 1e-5
+
+
 def test_regression_begins_at_its_null_model():
     X, _ = data("dense")
     y = 1000.0 + X @ np.arange(X.shape[1])
