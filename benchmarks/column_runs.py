@@ -42,6 +42,8 @@ def one(way: str, d: int, rows: int) -> Sample:
     try:
         rdd = mllib.points(session, *columns.rows(d, rows), columns.RANKS)
         mllib.train(rdd, rows, columns.BATCH, 2)  # the first fit compiles the JVM's loops
-        return mllib.iteration(rdd, rows, columns.BATCH, times=_TIMES)
+        # Short iterations are few beside what a fit costs anyway, and long ones take long.
+        many = 12 if d >= MLLIB_COLUMNS else 42
+        return mllib.iteration(rdd, rows, columns.BATCH, many=many, times=_TIMES)
     finally:
         session.stop()
