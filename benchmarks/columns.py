@@ -8,11 +8,14 @@ guide's table and picture, which ``--draw`` makes anew without running anything.
 import argparse
 import json
 import sys
+import time
+from typing import Any
 
 from . import columns_page
 from .isolate import BenchmarkError, call
 from .results import DIRECTORY, conditions
 
+RANKS = 2
 RESULT = DIRECTORY / "columns.json"
 # By way: columns with which it is measured, and rows. What costs seconds a step has fewer of both.
 SIDES = {
@@ -21,9 +24,11 @@ SIDES = {
     "sync, dense sums": ((10_000, 100_000, 1_000_000, 10_000_000), 20_000),
     "mllib": ((10_000, 1_000_000, 10_000_000), 20_000),
 }
-# Columns for which bytes are counted.
-WIRE = (10_000, 1_000_000)
-_SECONDS = 180.0
+# Columns for which bytes are counted, and with how many rows; columns and rows with which memory is looked at.
+WIRE, WIRE_ROWS = (10_000, 1_000_000), 20_000
+MEMORY, MEMORY_ROWS = 200_000_000, 100_000
+# Of a process, and of one with a JVM, which makes seven fits.
+_SECONDS, _JVM_SECONDS = 180.0, 360.0
 
 
 def sample(way: str, d: int, rows: int) -> float:
@@ -33,45 +38,53 @@ def sample(way: str, d: int, rows: int) -> float:
     return one(way, d, rows).seconds
 
 
-def wire(d: int) -> float:
+def wire(d: int, rows: int) -> float:
     """Bytes that a rank sends a step; runs in a process of its own."""
     from .ours import columns
 
-    return columns.sent(d, 20_000)
+    return columns.sent(d, rows)
 
 
-def memory() -> dict:
+def memory(d: int, rows: int) -> dict:
     """What a rank has resident at most; runs in a process of its own."""
-    from .column_runs import MEMORY_COLUMNS, ROWS
     from .ours import columns
 
-    return columns.memory(MEMORY_COLUMNS, ROWS).detail
+    return columns.memory(d, rows).detail
 
 
 def measure() -> dict:
-    """Run everything, each in a process of its own.
+    """Run everything, each in a process of its own, and go on where one fails.
 
     Returns
     -------
     dict
-        "steps": for each way and number of columns the median seconds of a step, or why there are none; "wire": bytes a step by
-        columns; "memory": see :func:`benchmarks.ours.columns.memory`.
+        What :func:`benchmarks.results.conditions` said before anything ran, and "steps": for each way and number of columns the
+        median seconds of a step; "wire": bytes a step by columns; "memory": see :func:`benchmarks.ours.columns.memory`. What
+        could not be measured has "problem" instead, which says why.
     """
-    steps = []
-    for way, (counts, rows) in SIDES.items():
-        for d in counts:
-            found: dict = {"way": way, "columns": d, "rows": rows}
-            try:
-                found["seconds"] = call("benchmarks.columns:sample", cores=2, seconds=_SECONDS, way=way, d=d, rows=rows)
-            except BenchmarkError as error:
-                found["problem"] = str(error).strip().splitlines()[-1]
-            print(way, f"{d:,} columns:", found.get("seconds", found.get("problem")), flush=True)
-            steps.append(found)
-    sent = {str(d): call("benchmarks.columns:wire", cores=2, seconds=_SECONDS, d=d) for d in WIRE}
-    return {
-        **conditions(), "steps": steps, "wire": sent,
-        "memory": call("benchmarks.columns:memory", cores=2, seconds=2 * _SECONDS),
-    }  # fmt: skip
+    found: dict = conditions()
+    found["steps"] = [
+        {"way": way, "columns": d, "rows": rows} | _ask("seconds", limit, "sample", way=way, d=d, rows=rows)
+        for way, (counts, rows) in SIDES.items()
+        for limit in [_JVM_SECONDS if way == "mllib" else _SECONDS]
+        for d in counts
+    ]
+    found["wire"] = [{"columns": d} | _ask("bytes", _SECONDS, "wire", d=d, rows=WIRE_ROWS) for d in WIRE]
+    found["memory"] = _ask("ranks", 2 * _SECONDS, "memory", d=MEMORY, rows=MEMORY_ROWS)
+    return found
+
+
+def _ask(name: str, seconds: float, function: str, **arguments: Any) -> dict:
+    """What a function of this module finds, under ``name``; or "problem", why it found nothing."""
+    began = time.monotonic()
+    try:
+        found = {name: call(f"benchmarks.columns:{function}", cores=RANKS, seconds=seconds, **arguments)}
+    except BenchmarkError as error:
+        lines = str(error).strip().splitlines()
+        found = {"problem": lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"}
+    said = ", ".join(f"{key} {value:,}" if isinstance(value, int) else f"{value}" for key, value in arguments.items())
+    print(f"{function} ({said}): {next(iter(found.values()))} [{time.monotonic() - began:.0f} s]", flush=True)
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,12 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.columns", description=__doc__)
     parser.add_argument("--draw", action="store_true", help="make table and picture from the results that are there")
     if not parser.parse_args(arguments).draw:
-        try:
-            found = measure()
-        except BenchmarkError as error:
-            print(error, file=sys.stderr)
-            return 1
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        RESULT.write_text(json.dumps(measure(), indent=1) + "\n")
     if not RESULT.exists():
         print(f"{RESULT} is absent: run python -m benchmarks.columns without --draw first", file=sys.stderr)
         return 1

@@ -62,26 +62,41 @@ def table(steps: Sequence[dict]) -> list[str]:
 
 
 def sentences(result: dict) -> list[str]:
-    """What was found of MLlib, of memory and of the wire, and when."""
-    rows, memory = _rows(result["steps"]), result["memory"]
+    """What was found of MLlib, of memory and of the wire, as far as it was found, and when."""
+    rows = _rows(result["steps"])
     lines = []
     both = sorted(set(rows.get("mllib", {})) & set(rows.get("columns", {})))
     if both:
         d = both[-1]
-        lines.append(f"With {d:,} columns that is {rows['mllib'][d] / rows['columns'][d]:,.0f} times as fast as MLlib.")
-    above = memory["peak_bytes"] - memory["least_bytes"] - memory["block_bytes"]
-    lines.append(
-        f"A rank whose part of weights and sums takes {memory['state_bytes'] / 1e6:,.0f} MB, and its rows "
-        f"{memory['block_bytes'] / 1e6:,.0f} MB, had at most {memory['peak_bytes'] / 1e6:,.0f} MB resident in training: "
-        f"{above / memory['state_bytes']:.2f} times its part, beside the rows and the {memory['least_bytes'] / 1e6:,.0f} MB that "
-        f"a rank with hardly any weights has; and {memory['with_answer_bytes'] / 1e6:,.0f} MB when its answer was packed."
+        ratio = float(f"{rows['mllib'][d] / rows['columns'][d]:.2g}")
+        lines.append(f"With {d:,} columns a step of column blocks is {ratio:,.0f} times as fast as MLlib's.")
+    if "ranks" in result["memory"]:
+        lines.append(_of_memory(result["memory"]["ranks"]))
+    sent = ", ".join(
+        f"{found['bytes']:,.0f} with {found['columns']:,} columns" for found in result["wire"] if "bytes" in found
     )
-    sent = ", ".join(f"{value:,.0f} with {int(d):,} columns" for d, value in result["wire"].items())
-    lines.append(f"Bytes that a rank of two sent a step over sockets: {sent}.")
+    if sent:
+        lines.append(f"Bytes that a rank of two sent a step over sockets: {sent}.")
+    trained: dict[int, list[str]] = {}
+    for way, count in {step["way"]: step["rows"] for step in result["steps"]}.items():
+        trained.setdefault(count, []).append(NAMES[way])
+    said = "; ".join(f"{count:,}: {' and '.join(names)}" for count, names in trained.items())
     lines.append(
-        f"Two processes, 1,000 rows a step; {result['taken']}, load average {result['machine']['load']} at the end."
+        f"Two processes, 1,000 rows of 30 values a step, AdaGrad (MLlib: plain SGD); the median of epochs. Rows in all, of which "
+        f"only MLlib looks at each in every step: {said}. {result['taken']}, load average {result['machine']['load']} before it "
+        "began."
     )
     return lines
+
+
+def _of_memory(ranks: dict) -> str:
+    above = ranks["peak_bytes"] - ranks["least_bytes"] - ranks["block_bytes"]
+    return (
+        f"A rank whose part of weights and sums takes {ranks['state_bytes'] / 1e6:,.0f} MB, and its rows "
+        f"{ranks['block_bytes'] / 1e6:,.0f} MB, had at most {ranks['peak_bytes'] / 1e6:,.0f} MB resident in training: "
+        f"{above / ranks['state_bytes']:.2f} times its part, beside the rows and the {ranks['least_bytes'] / 1e6:,.0f} MB that "
+        f"a rank with hardly any weights has; and {ranks['with_answer_bytes'] / 1e6:,.0f} MB when its answer was packed."
+    )
 
 
 def _rows(steps: Sequence[dict]) -> dict[str, dict[int, float]]:

@@ -23,6 +23,7 @@ from dsgd.train.local import LocalEngine
 from ..measure import Sample
 
 RANKS, BATCH, VALUES = 2, 1000, 30
+WAYS = ("columns", "sync", "sync, dense sums")
 # Seconds between two looks at the memory of the ranks.
 _LOOK = 0.05
 
@@ -58,8 +59,10 @@ def run_dense_rank(context, task) -> bytes:
 def steps(d: int, n: int, *, way: str = "columns", alpha: float = 0.0, epochs: int = 8) -> Sample:
     """Median seconds of a step in the epochs after the first, which compiles and touches memory for the first time.
 
-    ``way`` is "columns", "sync" or "sync, dense sums".
+    ``way`` is one of ``WAYS``.
     """
+    if way not in WAYS:
+        raise ValueError(f"no such way: {way!r}; there are {', '.join(WAYS)}")
     mode = dsgd.Columns() if way == "columns" else dsgd.Sync()
     config = FitConfig(
         optimizer="adagrad",

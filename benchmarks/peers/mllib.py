@@ -4,6 +4,7 @@ A job has costs that do not come with iterations: what is measured is the differ
 """
 
 import time
+from statistics import median
 
 import numpy as np
 import scipy.sparse
@@ -29,19 +30,33 @@ def points(spark: SparkSession, X: scipy.sparse.csr_matrix, y: np.ndarray, cores
     return cached
 
 
-def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 6) -> Sample:
-    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from a fit of ``few`` iterations and one of ``many``."""
-    seconds = []
-    for count in (few, many):
-        begun = time.perf_counter()
-        LogisticRegressionWithSGD.train(
-            rdd,
-            iterations=count,
-            step=0.1,
-            miniBatchFraction=batch / rows,
-            regParam=0.0,
-            convergenceTol=0.0,
-            validateData=False,
-        )
-        seconds.append(time.perf_counter() - begun)
-    return Sample((seconds[1] - seconds[0]) / (many - few), detail={"iterations": many - few})
+def train(rdd, rows: int, batch: int, iterations: int) -> float:
+    """Seconds of a fit of ``iterations`` on ``batch`` of the ``rows`` rows each; nothing but their number ends it."""
+    begun = time.perf_counter()
+    LogisticRegressionWithSGD.train(
+        rdd,
+        iterations=iterations,
+        step=0.1,
+        miniBatchFraction=batch / rows,
+        regParam=0.0,
+        convergenceTol=0.0,
+        validateData=False,
+    )
+    return time.perf_counter() - begun
+
+
+def iteration(rdd, rows: int, batch: int, *, few: int = 2, many: int = 12, times: int = 1) -> Sample:
+    """Seconds of an iteration on ``batch`` of the ``rows`` rows, from fits of ``few`` iterations and of ``many``, in turn.
+
+    Of several ``times``, medians are compared.
+
+    Raises
+    ------
+    RuntimeError
+        When the longer fits took less time: then other work on the machine was measured.
+    """
+    turns = [[train(rdd, rows, batch, count) for count in (few, many)] for _ in range(times)]
+    short, long = (median(seconds) for seconds in zip(*turns, strict=True))
+    if long <= short:
+        raise RuntimeError(f"{many} iterations took {long:.2f} s and {few} took {short:.2f} s: is the machine busy?")
+    return Sample((long - short) / (many - few), detail={"iterations": many - few, "turns": turns})

@@ -82,14 +82,27 @@ def _said(schema: pa.Schema) -> dict:
 
 
 class Spool:
-    """Pieces in a file of their own below ``directory``, in the order in which they are added; ``close`` removes it."""
+    """Pieces in a file of their own below ``directory``, in the order in which they are added; ``close`` removes it.
 
-    def __init__(self, directory: str):
+    Parameters
+    ----------
+    directory : str
+    most : int, optional
+        Bytes that the file may have.
+
+    Attributes
+    ----------
+    bytes : int
+        That it has.
+    """
+
+    def __init__(self, directory: str, most: int | None = None):
         os.makedirs(directory, exist_ok=True)
         descriptor, self.path = tempfile.mkstemp(prefix="pieces-", suffix=".arrow", dir=directory)
         self._file = os.fdopen(descriptor, "wb")
         self._kept: list[_Kept] = []
-        self._bytes = 0
+        self._most = most
+        self.bytes = 0
 
     def add(self, identity: Identity, packed: np.ndarray) -> None:
         """Append a piece.
@@ -97,16 +110,22 @@ class Spool:
         Raises
         ------
         ConfigError
-            When the disk is full or cannot be written.
+            When the file would become too long, or the disk is full or cannot be written.
         """
+        if self._most is not None and self.bytes + len(packed) > self._most:
+            raise ConfigError(
+                f"a frame's rows, divided by columns, lie in a file of each worker until the fit ends, and take more than the "
+                f"{self._most:,} bytes that cache_bytes leaves; allow more, or train from Parquet files, of which every worker "
+                "reads its own columns"
+            )
         try:
             self._file.write(packed.data)
         except OSError as error:
             raise ConfigError(
                 f"rows that came from other ranks could not be written to {self.path}: {error}; use a directory with more room"
             ) from error
-        self._kept.append(_Kept(identity, self._bytes, len(packed)))
-        self._bytes += len(packed)
+        self._kept.append(_Kept(identity, self.bytes, len(packed)))
+        self.bytes += len(packed)
 
     def digest(self) -> str:
         """A short text that says which pieces there are, in which order."""

@@ -10,7 +10,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler
 from ..errors import ConfigError
 from ..train.checkpoints.beginning import refuse_checkpoints
 from ..train.config import FitConfig
-from ..train.sweep.driver import VARYING
+from ..train.sweep.driver import VARYING, refuse_mode
 from ..train.sweep.scores import SCORERS
 from .base import LinearSGD
 from .parameters import dtype_of
@@ -76,6 +76,7 @@ def configs_of(estimator: Any, candidates: list[dict[str, Any]], X: Any, seed: i
         own = clone(estimator).set_params(**candidate | {"random_state": seed})
         config: FitConfig = own._config(dtype_of(own.dtype, X), False)
         refuse_checkpoints(config.checkpoint, "a search is many")
+        refuse_mode(config.mode)
         if config.early_stopping:
             raise ConfigError(
                 "early_stopping=True holds out rows of its own, and a search measures by rows that it holds out already; use "

@@ -18,7 +18,7 @@ from .touched_scores import pull_back_touched, scores_of_touched
 @compiled
 def column_steps(
     loss, rule, schedule, penalty, rows, frame, starts, bounds, begin, summed, run, params, first, second, last, clock, step,
-    base, weight_scale, lead, grad, scores, touched, meeting, scratch,
+    base, weight_scale, lead, grad, scores, touched, average, averaged, meeting, scratch,
 ):  # fmt: skip
     """Take one optimiser step for each mini-batch of a block; as :func:`dsgd.kernels.steps.local_steps`, on a block of columns.
 
@@ -37,6 +37,8 @@ def column_steps(
     touched : Touched or None
         Room for what a mini-batch touches, where steps are of dense weights and of these only; otherwise all weights are
         stepped. It goes on holding weights when a mini-batch's scores are still to be added up.
+    average : ndarray of shape (d + 1,) or None
+        Running mean of the iterates of steps of all weights, of which it holds ``averaged`` before the call; None for none.
     meeting : Meeting or None
         The region that the ranks share; without one the caller adds the scores of every mini-batch up.
 
@@ -46,8 +48,8 @@ def column_steps(
         Sum of weight x loss of each row at the weights of its step.
     batch : int
         The first mini-batch whose step is still to be taken.
-    step : int
-        Steps taken.
+    step, averaged : int
+        The counts after the call.
     missing : int
         DONE, or what :func:`dsgd.kernels.shared.allreduce` says of a peer; something else than DONE where scores are to be
         added up.
@@ -71,12 +73,12 @@ def column_steps(
             else:
                 partial_scores(rows, frame, starts, a, z, run, params, lead, scores, scratch)
             if meeting is None:
-                return loss_sum, s, step, DONE - 1
+                return loss_sum, s, step, averaged, DONE - 1
             missing = allreduce(
                 meeting.flags, meeting.slots, meeting.results, meeting.progress, scores, meeting.rank, meeting.spins
             )
             if missing != DONE:
-                return loss_sum, s, step, missing
+                return loss_sum, s, step, averaged, missing
         summed = False
         if touched is not None:
             part, count = pull_back_touched(
@@ -97,4 +99,9 @@ def column_steps(
         if touched is not None:
             step_taken(rule, penalty, factor, rate, step, touched)
             put_back(params, first, second, last, step, base, touched)
-    return loss_sum, bounds.size - 1, step, DONE
+        if average is not None:
+            averaged += 1
+            share = kind(1.0 / averaged)
+            for j in range(size + 1):
+                average[j] += (params[j] - average[j]) * share
+    return loss_sum, bounds.size - 1, step, averaged, DONE

@@ -15,7 +15,7 @@ from .shared import DONE, allreduce
 @compiled
 def column_steps_multi(
     loss, rule, schedule, penalty, rows, frame, starts, bounds, begin, summed, run, params, first, second, last, clock, step,
-    base, sparse, weight_scale, lead, grad, scores, meeting, scratch,
+    base, sparse, weight_scale, lead, grad, scores, average, averaged, meeting, scratch,
 ):  # fmt: skip
     """Take one optimiser step for each mini-batch of a block.
 
@@ -31,12 +31,14 @@ def column_steps_multi(
         Whether this rank adds intercepts and offset.
     scores : ndarray of shape (at least k times the rows of the largest mini-batch,)
         As long on all ranks.
+    average : ndarray of shape ((d + 1) k,) or None
+        As of :func:`dsgd.kernels.column_steps.column_steps`.
     meeting : Meeting or None
         The region that the ranks share; without one the caller adds the scores of every mini-batch up.
 
     Returns
     -------
-    loss_sum, batch, step, missing
+    loss_sum, batch, step, averaged, missing
         As of :func:`dsgd.kernels.column_steps.column_steps`.
     """
     kind = params.dtype.type
@@ -60,12 +62,12 @@ def column_steps_multi(
                 )  # fmt: skip
             partial_scores_multi(rows, frame, starts, a, z, run, params, lead, table, scratch)
             if meeting is None:
-                return loss_sum, s, step, DONE - 1
+                return loss_sum, s, step, averaged, DONE - 1
             missing = allreduce(
                 meeting.flags, meeting.slots, meeting.results, meeting.progress, scores, meeting.rank, meeting.spins
             )
             if missing != DONE:
-                return loss_sum, s, step, missing
+                return loss_sum, s, step, averaged, missing
         summed = False
         part, count = pull_back_scores_multi(loss, rows, frame, starts, a, z, run, table, weight_scale, grad, scratch)
         loss_sum += part
@@ -84,4 +86,9 @@ def column_steps_multi(
                 rule, penalty, rows, frame, starts, a, z, run, params, first, second, last, grad, factor, rate, step, base,
                 scratch,
             )  # fmt: skip
-    return loss_sum, bounds.size - 1, step, DONE
+        if average is not None:
+            averaged += 1
+            share = kind(1.0 / averaged)
+            for j in range(params.size):
+                average[j] += (params[j] - average[j]) * share
+    return loss_sum, bounds.size - 1, step, averaged, DONE

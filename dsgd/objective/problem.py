@@ -80,12 +80,13 @@ class Problem:
     def penalty_value(self, params: np.ndarray) -> float:
         """Penalty of a vector of parameters."""
         weights = params[: self.weights]
-        value = 0.0
-        if self.l1:
-            value += self.l1 * _total(np.abs, weights)
-        if self.l2:
-            value += 0.5 * self.l2 * _total(np.square, weights)
-        return value
+        return self.penalty_of(
+            _total(np.abs, weights) if self.l1 else 0.0, _total(np.square, weights) if self.l2 else 0.0
+        )
+
+    def penalty_of(self, sizes: float, squares: float) -> float:
+        """Penalty of weights of whose sizes, and of whose squares, the sums are known."""
+        return self.l1 * sizes + 0.5 * self.l2 * squares
 
     def penalty(self) -> Penalty:
         """The penalty as the kernels take it."""

@@ -298,24 +298,30 @@ class Stepwise:
     def _settle(self) -> None:
         """Bring all lazy penalties up to the present step, and count from there."""
         if self.last is not None:
-            settle_all(
-                self.recipe.rule, self.schedule, self.problem.penalty(), self.problem.outputs, self.params, self.first,
-                self.second, self.last, self.clock, self.problem.layout.dense, self.step, self.base,
-            )  # fmt: skip
+            self._settle_weights()
             # A sparse global step counts for dense weights too.
             self.last[: self.problem.layout.dense * self.problem.outputs] = 0
             self.base = self.step
             if self.clock is not None:
                 self.make_clock(self._clock_steps)
 
+    def _settle_weights(self) -> None:
+        settle_all(
+            self.recipe.rule, self.schedule, self.problem.penalty(), self.problem.outputs, self.params, self.first,
+            self.second, self.last, self.clock, self.problem.layout.dense, self.step, self.base,
+        )  # fmt: skip
+
     def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
         # What ranks measured on their own way says little about the mean of where they ended.
         averaged_ranks = self.collective.size > 1 and self.recipe.local_steps == "epoch"
         if answer is self.params and not averaged_ranks:
-            return mean_loss + self.problem.penalty_value(answer)
+            return mean_loss + self._penalty(answer)
         sums = np.array(self.work.loss(self.share.training(), answer))
         self.collective.allreduce(sums)
-        return float(sums[0] / max(sums[1], 1e-300)) + self.problem.penalty_value(answer)
+        return float(sums[0] / max(sums[1], 1e-300)) + self._penalty(answer)
+
+    def _penalty(self, answer: np.ndarray) -> float:
+        return self.problem.penalty_value(answer)
 
     def _lower_rate(self) -> bool:
         """Divide the rate and go on, unless that would be the last epoch or the rate is negligible."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import dsgd
 from dsgd import ConfigError
 from pipelines.cli import main
 from pipelines.commands import fit as fit_command
@@ -57,6 +58,27 @@ def test_scikit_learns_names(package, task, given, told, monkeypatch):
     monkeypatch.setattr(face, "_engine", lambda self, X: pytest.fail("an engine was opened"))
     with pytest.raises(ConfigError, match=rf"^{told} "):
         face(**given).fit(object(), [0, 1])
+
+
+@pytest.mark.parametrize("package", SCIKIT)
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        ("columns", "not columns: it needs mode='sync', not 'columns'"),
+        (dsgd.Columns(save_to="m"), "not columns: it needs mode='sync', not 'columns'"),
+        (dsgd.Hybrid(1, 2), "not columns: it needs mode='sync', not 'hybrid'"),
+        ("async", "it needs mode='sync', not 'async'"),
+        (dsgd.Sync(backup_workers=1), "not backup_workers=1"),
+        (dsgd.Sync(topology="engine"), "not topology='engine'"),
+    ],
+    ids=repr,
+)
+def test_a_search_takes_no_mode_by_which_it_does_not_train(package, mode, told, monkeypatch):
+    faces = pytest.importorskip(package)
+    monkeypatch.setattr(faces.SGDClassifier, "_engine", lambda self, X: pytest.fail("an engine was opened"))
+    search = faces.SweepCV(faces.SGDClassifier(mode=mode, n_workers=2), {"alpha": [1e-3, 1e-4]})
+    with pytest.raises(ConfigError, match=rf"^a search .*{told}"):
+        search.fit(object(), [0, 1])
 
 
 SPARK = [

@@ -9,8 +9,9 @@ import pytest
 
 import dsgd
 from dsgd import CheckpointError, ConfigError
-from dsgd.fitted.files import opened
-from dsgd.fitted.shards.stored import StoredModel
+from dsgd.fitted.files import opened, sharded_header
+from dsgd.fitted.shards.saving import Saving
+from dsgd.fitted.shards.stored import StoredModel, all_but_weights
 from dsgd.fitted.shards.writing import ShardWriter
 
 from ..conformance.test_modes import data
@@ -181,7 +182,21 @@ def turned(folder):
     first(folder).write_bytes(content)
 
 
+def without_sums(weights):
+    """As a model was written before there were checksums."""
+    for shard in weights["shards"]:
+        del shard["sha256"], shard["stretch"]
+
+
+def flipped(folder):
+    """One bit of a weight that stays a finite number."""
+    content = bytearray(first(folder).read_bytes())
+    content[-8] ^= 1
+    first(folder).write_bytes(content)
+
+
 def infinite(folder):
+    edit(folder, without_sums)
     content = bytearray(first(folder).read_bytes())
     content[-8:] = np.float64(np.inf).tobytes()
     first(folder).write_bytes(content)
@@ -206,6 +221,31 @@ DAMAGE = {
     "a long header": (
         lambda p: first(p).write_bytes(b"\xff" * first(p).stat().st_size),
         "is damaged: its header of 18446744073709551615 bytes",
+    ),
+    "a bit of a weight": (
+        flipped,
+        "-00001-of-00003.safetensors is damaged: its bytes 0 to .* are not those that were saved",
+    ),
+    "a checksum": (
+        lambda p: edit(p, lambda w: w["shards"][0].update(sha256=["0" * 64])),
+        "-00001-of-00003.safetensors is damaged: its bytes 0 to",
+    ),
+    "a checksum too many": (
+        lambda p: edit(p, lambda w: w["shards"][0]["sha256"].append("0" * 64)),
+        "has 2 checksums of 8388608 bytes each",
+    ),
+    "checksums of nothing": (lambda p: edit(p, lambda w: w["shards"][0].update(stretch=0)), "1 checksums of 0 bytes"),
+    "a checksum of all there is": (
+        lambda p: edit(p, lambda w: w["shards"][0].update(stretch=10**12)),
+        "1 checksums of 1000000000000 bytes",
+    ),
+    "a checksum of another kind": (
+        lambda p: edit(p, lambda w: w["shards"][0].update(sha256=["x" * 64])),
+        "the checksums of .* are not those of SHA-256",
+    ),
+    "checksums that are none": (
+        lambda p: edit(p, lambda w: w["shards"][0].update(sha256=7)),
+        "model.json is damaged: TypeError",
     ),
     "overlapping ranges": (lambda p: edit(p, overlap), "the shards overlap at position"),
     "a gap": (lambda p: edit(p, gap), "the shards leave a gap at position"),
@@ -248,6 +288,42 @@ def test_damage_is_refused_by_name(saved, tmp_path, name):
         dsgd.load(folder)
 
 
+def test_a_model_without_checksums_loads_and_is_copied(saved, tmp_path):
+    folder = shutil.copytree(saved["multi"][0], tmp_path / "m")
+    edit(folder, without_sums)
+    opened(folder).save(tmp_path / "copy")
+    assert "sha256" not in (tmp_path / "copy" / "model.json").read_text()
+    np.testing.assert_array_equal(dsgd.load(tmp_path / "copy").coef, saved["multi"][2].coef_)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_every_part_is_compared_with_its_own_checksums(saved, tmp_path, monkeypatch, share):
+    """With stretches of a few bytes, which end anywhere within weights and positions."""
+    monkeypatch.setattr("dsgd.fitted.shards.tensors.PIECE", 44)
+    rng = np.random.default_rng(0)
+    d = opened(saved["sparse"][0]).shards.weights
+    coef = np.where(rng.random((1, d)) < share, rng.normal(size=(1, d)), 0)
+    with Saving(str(tmp_path / "m"), False) as saving:
+        kept = [
+            saving.keep.open(block, 2).write([ends], coef[:, slice(*ends)], None)
+            for block, ends in enumerate([(0, 1501), (1501, d)])
+        ]
+        shards = saving.shards(kept, coef.shape, "float64")
+        model = StoredModel.at(saving.place, shards, **all_but_weights(opened(saved["sparse"][0])))
+        saving.finish(sharded_header(model))
+    model = opened(tmp_path / "m")
+    assert [part.stored is None for part in model.shards.parts] == [share == 1.0] * 2
+    assert len(model.shards.parts[0].sha256) > 20
+    np.testing.assert_array_equal(model.coef, coef)
+    np.testing.assert_array_equal(model.weights_at([(d - 2, d), (0, 1600)]), coef.T[np.r_[d - 2 : d, 0:1600]])
+    content = bytearray(first(tmp_path / "m").read_bytes())
+    content[-8] ^= 1
+    first(tmp_path / "m").write_bytes(content)
+    np.testing.assert_array_equal(model.weights_at([(1501, d)]), coef.T[1501:])
+    with pytest.raises(CheckpointError, match=r"-00001-of-00002\.safetensors is damaged: its bytes"):
+        model.weights_at([(0, d)])
+
+
 def test_positions_out_of_order_are_refused(tmp_path):
     y = np.arange(200) % 2
     X = np.zeros((200, 5000), np.float32)
@@ -255,6 +331,7 @@ def test_positions_out_of_order_are_refused(tmp_path):
     dsgd.SGDClassifier(mode=dsgd.Columns(save_to=tmp_path / "m"), n_workers=2, **OPTIONS).fit(X, y)
     assert opened(tmp_path / "m").shards.parts[0].stored == 2
     dsgd.load(tmp_path / "m")
+    edit(tmp_path / "m", without_sums)
     unordered(tmp_path / "m")
     with pytest.raises(CheckpointError, match="its positions are not those of its ranges"):
         dsgd.load(tmp_path / "m")
@@ -296,7 +373,7 @@ def test_a_shard_of_another_model_is_refused(saved, tmp_path):
             lambda p: dsgd.SweepCV(dsgd.SGDClassifier(mode=dsgd.Columns(save_to=p / "m")), {"alpha": [1e-3, 1e-2]}).fit(
                 *data("dense")
             ),
-            "save_to is for one fit, and a search makes many",
+            "a search divides rows among its workers, not columns",
         ),
     ],
 )

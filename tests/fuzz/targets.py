@@ -23,7 +23,10 @@ from dsgd.data.spec import Categorical, FeatureSpec, Interaction, Vector
 from dsgd.data.statistics import Statistics, merge
 from dsgd.errors import CheckpointError, ConfigError, DataError, WorkerLost
 from dsgd.fitted import load
+from dsgd.fitted.files import sharded_header
 from dsgd.fitted.model import LinearModel
+from dsgd.fitted.shards.saving import Saving
+from dsgd.fitted.shards.stored import StoredModel
 from dsgd.fitted.weights import decode, encode
 from dsgd.server import wire
 from dsgd.server.address import address_on, announcement
@@ -168,6 +171,29 @@ def _saved() -> tuple[bytes, bytes]:
         return (place / "model.json").read_bytes(), (place / "weights.safetensors").read_bytes()
 
 
+def _sharded_of(header: bytes, name: str, shard: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.json").write_bytes(header)
+        (Path(folder) / name).write_bytes(shard)
+        load(folder)
+
+
+def _sharded(sums: bool) -> tuple[bytes, str, bytes]:
+    """A model in one shard: its header, and the name and the bytes of the file; with checksums, or as before there were any."""
+    coef = np.zeros((1, NARROW.layout.size))
+    coef[0, ::1000] = 0.5
+    rest = {"intercept": np.ones(1), "classes": np.array(["no", "yes"]), "spec": NARROW, "outputs": "single"}
+    rest |= {"loss": "log_loss", "loss_parameters": {}, "epochs": 1, "steps": 12, "history": (), "converged": True}
+    with tempfile.TemporaryDirectory() as folder, Saving(folder + "/model", False) as saving:
+        kept = saving.keep.open(0, 1).write([(0, coef.shape[1])], coef, None)
+        if not sums:
+            del kept["sha256"]
+        model = StoredModel.at(saving.place, saving.shards([kept], coef.shape, "float64"), **rest)
+        saving.finish(sharded_header(model))
+        (file,) = Path(folder, "model").glob("*.safetensors")
+        return Path(folder, "model", "model.json").read_bytes(), file.name, file.read_bytes()
+
+
 def _checkpoint(header: bytes, part: bytes, owner: bytes) -> None:
     """What is damaged is left for nothing at all: the fit begins anew."""
     with tempfile.TemporaryDirectory() as folder:
@@ -217,6 +243,8 @@ def targets() -> list[Target]:
     done = json.dumps({"loss": 0.5, "rows": 10}).encode()
     dense = encode(np.ones((1, 6)), np.zeros(1))["weights.safetensors"]
     kept, part, owner = _kept()
+    indexed, named, shard = _sharded(sums=True)
+    unsummed, older, old_shard = _sharded(sums=False)
     return [
         Target("frames", _frame, (ValueError,), [
             frames.pack(frames.REDUCE, 1, 0, 0, FIT, 0, 8) + bytes(8), frames.pack(frames.LIFE, 3, 0, 0, FIT, 0, 16) + bytes(16),
@@ -243,6 +271,9 @@ def targets() -> list[Target]:
         Target("model", lambda data: _model_of(data, weights), (CheckpointError,), [header]),
         Target("weights", lambda data: _model_of(header, data), (CheckpointError,), [weights]),
         Target("dense-weights", lambda data: decode({"a": data}, (1, 6), "float64", "here"), (CheckpointError,), [dense]),
+        Target("sharded-model", lambda data: _sharded_of(data, named, shard), (CheckpointError,), [indexed]),
+        Target("shard", lambda data: _sharded_of(indexed, named, data), (CheckpointError,), [shard]),
+        Target("shard-unsummed", lambda data: _sharded_of(unsummed, older, data), (CheckpointError,), [old_shard]),
         Target("checkpoint-header", lambda data: _checkpoint(data, part, owner), (ConfigError, CheckpointError), [kept]),
         Target("checkpoint-part", lambda data: _checkpoint(kept, data, owner), (ConfigError, CheckpointError), [part]),
         Target("checkpoint-owner", lambda data: _checkpoint(kept, part, data), (ConfigError, CheckpointError), [owner]),

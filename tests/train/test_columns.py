@@ -203,10 +203,28 @@ def test_averages_and_adaptive_rates():
         assert blocks.epochs == one.epochs
 
 
-def test_averages_of_many_weights_are_taken_as_often():
-    config = {"optimizer": "sgd", "eta0": 0.1, "dtype": "float64", "average": True}
-    one, blocks = (spread("sparse", n, mode, **config) for n, mode in ((1, Hybrid(1, 1)), (3, Columns())))
+@pytest.mark.parametrize("kind", ["dense", "sparse", "multi"])
+@pytest.mark.parametrize("options", [{"average": True}, {"average": 1000}, {"average": True, "batch_size": 7}], ids=str)
+def test_averages_are_those_of_one_rank(kind, options):
+    """All iterates of few weights, and as many of many weights."""
+    config = {"optimizer": "sgd", "eta0": 0.1, "dtype": "float64"} | options
+    one, blocks, plain = (
+        spread(kind, n, mode, **config | more)
+        for n, mode, more in ((1, Sync(), {}), (3, Columns(), {}), (1, Sync(), {"average": False}))
+    )
     assert distance(blocks, one) < 1e-9
+    assert distance(one, plain) > 1e-6
+    assert blocks.steps == one.steps
+
+
+def test_an_average_that_is_taken_once_an_epoch_is_taken():
+    """Of so many weights; mini-batches are of whole runs, so that there are not as many as rows would make."""
+    X, y = data("sparse")
+    X = scipy.sparse.csr_matrix((X.data, X.indices, X.indptr), shape=(len(y), 30_000))
+    config = {"optimizer": "adagrad", "eta0": 0.3, "batch_size": 100, "max_iter": 2, "tol": None, "average": True}
+    one, blocks = (train(X, y, n_workers=n, mode=mode, **config) for n, mode in ((1, Sync()), (2, Columns())))
+    assert np.abs(one.coef).max() > 0.1
+    assert distance(blocks, one) < 1e-5
 
 
 def test_regression_begins_at_its_null_model():

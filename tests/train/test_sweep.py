@@ -11,6 +11,7 @@ from dsgd.fitted import LinearModel
 from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
 from dsgd.train.local import LocalEngine
+from dsgd.train.modes import Async, Columns, Hybrid, Sync
 from dsgd.train.sweep.driver import sweep
 from dsgd.train.sweep.splits import Places, ranges
 from dsgd.train.sweep.turns import Abandoned, take_turns
@@ -106,6 +107,15 @@ def test_what_one_reading_cannot_serve_is_refused(field):
     own = configs(alpha=[1.0])
     with pytest.raises(ConfigError, match=next(iter(field))):
         swept(BINARY, [*own, replace(own[0], **field)])
+
+
+@pytest.mark.parametrize(
+    "mode", [Columns(), Hybrid(2, 2), Async(), Sync(backup_workers=1), Sync(topology="engine")], ids=repr
+)
+def test_a_mode_by_which_it_does_not_train_is_refused(mode):
+    own = configs(alpha=[1.0])
+    with pytest.raises(ConfigError, match=r"^a search "):
+        swept(BINARY, [replace(own[0], mode=mode, n_workers=4)])
 
 
 def test_a_fold_without_rows_is_refused():

@@ -11,11 +11,12 @@ import scipy.sparse
 
 from dsgd.collectives.exchange import Exchange
 from dsgd.data import transposed
+from dsgd.data.cache import BlockCache
 from dsgd.data.dataset import Dataset, Split
 from dsgd.data.sources import as_dataset
 from dsgd.data.transposed import join_pieces, split_pieces
 from dsgd.data.where import Where
-from dsgd.errors import DataError, WorkerLost
+from dsgd.errors import ConfigError, DataError, WorkerLost
 from dsgd.train.columns import transpose
 from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
@@ -189,8 +190,46 @@ def test_encoded_rows_need_not_fit_memory_or_disk(monkeypatch):
     """What the store does not keep is read again from what arrived."""
     monkeypatch.setattr("dsgd.train.stores.MEMORY_BYTES", 0)
     X, y = data("sparse")
-    model = fitted(apart((0, 500, 900), X, y), mode=Columns(), n_workers=2, cache_bytes=0)
+    received = received_bytes(monkeypatch, lambda: fitted(apart((0, 500, 900), X, y), mode=Columns(), n_workers=2))
+    model = fitted(apart((0, 500, 900), X, y), mode=Columns(), n_workers=2, cache_bytes=received)
     same(model, fitted(as_dataset(X, y), mode=Columns(), n_workers=2))
+
+
+def received_bytes(monkeypatch, work) -> int:
+    """The largest file of rows that arrived, of all ranks, during some work."""
+    sizes, end = [], transposed.Spool.close
+
+    def noting(self):
+        sizes.append(self.bytes)
+        end(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transposed.Spool, "close", noting)
+        work()
+    return max(sizes)
+
+
+def test_rows_that_arrive_count_for_cache_bytes(monkeypatch):
+    """Encoded rows may take what they leave, and they themselves no more than there is."""
+    monkeypatch.setattr("dsgd.train.stores.MEMORY_BYTES", 0)
+    X, y = data("dense")
+    options = {"mode": Columns(), "n_workers": 2}
+    rows = apart((0, 500, 900), X, y)
+    received = received_bytes(monkeypatch, lambda: fitted(rows, **options))
+    given, begin = [], BlockCache.__init__
+
+    def noting(self, directory, memory_bytes, cache_bytes, memory_limit=None):
+        given.append(cache_bytes)
+        begin(self, directory, memory_bytes, cache_bytes, memory_limit)
+
+    monkeypatch.setattr(BlockCache, "__init__", noting)
+    fitted(rows, cache_bytes=received + 1000, **options)
+    assert min(given) == 1000
+    with pytest.raises(ConfigError, match=f"more than the {received - 1:,} bytes that cache_bytes leaves; allow more"):
+        fitted(rows, cache_bytes=received - 1, **options)
+    fitted(rows, validation=rows, cache_bytes=2 * received, **options)
+    with pytest.raises(ConfigError, match=r"than the [\d,]+ bytes that cache_bytes leaves"):
+        fitted(rows, validation=rows, cache_bytes=received + 10, **options)
 
 
 @pytest.mark.parametrize(
@@ -216,8 +255,8 @@ def test_sparse_rows_that_cannot_be_used_are_named_where_they_lie():
 def test_files_are_removed(monkeypatch):
     paths, start = [], transposed.Spool.__init__
 
-    def noting(self, directory):
-        start(self, directory)
+    def noting(self, directory, most):
+        start(self, directory, most)
         paths.append(self.path)
 
     monkeypatch.setattr(transposed.Spool, "__init__", noting)

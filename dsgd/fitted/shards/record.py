@@ -1,13 +1,17 @@
 """Which weights are in which file: what the header of a model in shards says of them, and what it must not say."""
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 _DTYPES = {"float32", "float64"}
+_SHA256 = re.compile("[0-9a-f]{64}")
+# What a checksum is of is read at once, so that it must not be of a file of any length.
+MOST_STRETCH = 1 << 26
 Ranges = tuple[tuple[int, int], ...]
 
 
@@ -25,28 +29,44 @@ class Shard:
         The positions of its weights among all, ascending; a position has k weights.
     stored : int or None
         How many of these positions it holds, each with its number; all others are zero. None: all, in order.
+    stretch : int
+        Bytes of the file that one checksum is of; the last may be of fewer.
+    sha256 : tuple of str
+        The checksums, one after the other; none of files that were written before there were any.
     """
 
     file: str
     size: int
     ranges: Ranges
     stored: int | None = None
+    stretch: int = 0
+    sha256: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
         """Positions that it answers for."""
         return sum(stop - start for start, stop in self.ranges)
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, the inverse of :meth:`from_dict`."""
+        state = asdict(self) | {"ranges": [list(each) for each in self.ranges], "sha256": list(self.sha256)}
+        return state if self.sha256 else {name: state[name] for name in ("file", "size", "ranges", "stored")}
+
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> "Shard":
-        """Read what :func:`dataclasses.asdict` wrote; ValueError, KeyError or TypeError for what cannot be."""
+        """Read what :meth:`to_dict` wrote; ValueError, KeyError or TypeError for what cannot be."""
         file, stored = state["file"], state["stored"]
         if not isinstance(file, str) or not file.endswith(".safetensors") or "/" in file or "\\" in file:
             raise ValueError(f"{file!r} is not the name of a file of weights beside model.json")
         ranges = tuple((_count(start), _count(stop)) for start, stop in state["ranges"])
         if any(start >= stop for start, stop in ranges) or any(a[1] > b[0] for a, b in pairwise(ranges)):
             raise ValueError(f"the ranges of {file} are not in order")
-        shard = cls(file, _count(state["size"]), ranges, None if stored is None else _count(stored))
+        size, stretch, sums = _count(state["size"]), _count(state.get("stretch", 0)), tuple(state.get("sha256", ()))
+        if sums and (not 0 < stretch <= MOST_STRETCH or len(sums) != -(-size // stretch)):
+            raise ValueError(f"{file} of {size} bytes has {len(sums)} checksums of {stretch} bytes each")
+        if not all(isinstance(each, str) and _SHA256.fullmatch(each) for each in sums):
+            raise ValueError(f"the checksums of {file} are not those of SHA-256")
+        shard = cls(file, size, ranges, None if stored is None else _count(stored), stretch, sums)
         if shard.stored is not None and shard.stored > shard.width:
             raise ValueError(f"{file} holds {shard.stored} positions of {shard.width}")
         return shard
@@ -81,10 +101,7 @@ class Shards:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, the inverse of :meth:`from_dict`."""
-        listed = [
-            {"file": s.file, "size": s.size, "ranges": [list(r) for r in s.ranges], "stored": s.stored}
-            for s in self.parts
-        ]
+        listed = [shard.to_dict() for shard in self.parts]
         return {"model": self.model, "shape": [self.outputs, self.weights], "dtype": self.dtype, "shards": listed}
 
     @classmethod

@@ -5,6 +5,7 @@ The format is 8 bytes of a length, so many of a JSON header, and the arrays one 
 shape (n,), and in its metadata the name of the model it is of.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -16,8 +17,10 @@ from ...errors import CheckpointError
 from ..place import Place
 from .record import Shard, Shards
 
-# Bytes that are read or written at once.
+# Bytes that are read or written at once, and that a checksum is of; and how many such stretches an open file keeps, once they
+# have been found to be what was saved: positions and values lie apart, and may begin anywhere in a stretch.
 PIECE = 8 << 20
+_KEPT = 3
 # A header of two arrays and two names takes some hundred bytes.
 _MOST_HEADER = 1 << 16
 _KINDS = {"float32": "F32", "float64": "F64", "int64": "I64"}
@@ -52,11 +55,49 @@ def length(shards: Shards, shard: Shard) -> int:
     return len(header(shards, shard)) + layout(shards, shard)["value"][-1]
 
 
-def write(place: Place, path: str, pieces: Iterable[bytes | memoryview | np.ndarray]) -> None:
-    """Write pieces one after the other to a file of the place's filesystem."""
+def write(place: Place, path: str, pieces: Iterable[bytes | np.ndarray]) -> "Checksums":
+    """Write pieces one after the other to a file of the place's filesystem; return what it must be found to be."""
+    sums = Checksums(PIECE)
     with place.filesystem.open_output_stream(path) as stream:
         for piece in pieces:
-            stream.write(np.ascontiguousarray(piece).data if isinstance(piece, np.ndarray) else piece)
+            content = (
+                np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data if isinstance(piece, np.ndarray) else piece
+            )
+            sums.add(content)
+            stream.write(content)
+    return sums
+
+
+class Checksums:
+    """SHA-256 of each stretch of so many bytes of what goes by, however it is cut.
+
+    Examples
+    --------
+    >>> whole, cut = Checksums(3), Checksums(3)
+    >>> whole.add(b"abcdefgh"), cut.add(b"ab"), cut.add(b"cdef"), cut.add(b"gh")
+    (None, None, None, None)
+    >>> whole.finish() == cut.finish(), len(cut.finish())
+    (True, 3)
+    """
+
+    def __init__(self, stretch: int):
+        self.stretch, self._left, self._hash = stretch, stretch, hashlib.sha256()
+        self._found: list[str] = []
+
+    def add(self, content: bytes | memoryview) -> None:
+        """Take what comes next."""
+        rest = memoryview(content)
+        while len(rest):
+            part, rest = rest[: self._left], rest[self._left :]
+            self._hash.update(part)
+            self._left -= len(part)
+            if not self._left:
+                self._found.append(self._hash.hexdigest())
+                self._left, self._hash = self.stretch, hashlib.sha256()
+
+    def finish(self) -> tuple[str, ...]:
+        """The checksums of all stretches, the last of which may be shorter."""
+        return (*self._found, *([self._hash.hexdigest()] if self._left < self.stretch else []))
 
 
 class ShardFile:
@@ -69,7 +110,8 @@ class ShardFile:
     """
 
     def __init__(self, place: Place, shards: Shards, shard: Shard):
-        self._name, self._layout = f"{place.uri}/{shard.file}", layout(shards, shard)
+        self._name, self._layout, self._shard = f"{place.uri}/{shard.file}", layout(shards, shard), shard
+        self._sound: dict[int, memoryview] = {}
         try:
             self._file = place.filesystem.open_input_file(f"{place.path}/{shard.file}")
         except FileNotFoundError as error:
@@ -116,7 +158,7 @@ class ShardFile:
         """Rows ``first`` to ``first + count`` of an array, read-only."""
         dtype, shape, start, _ = self._layout[name]
         size = dtype.itemsize * int(np.prod(shape[1:]))
-        content = self._bytes(self._begin + start + first * size, count * size)
+        content = self._sound_bytes(self._begin + start + first * size, count * size)
         return np.frombuffer(content, dtype).reshape(count, *shape[1:])
 
     def pieces(self, name: str, first: int, count: int) -> Iterable[tuple[int, np.ndarray]]:
@@ -131,6 +173,31 @@ class ShardFile:
             return self._file.size()
         except (pa.ArrowException, OSError) as error:
             raise CheckpointError(f"{self._name} cannot be read: {error}") from error
+
+    def _sound_bytes(self, first: int, count: int) -> bytes | memoryview:
+        """Bytes of the arrays; where there are checksums, of stretches that agree with theirs."""
+        if not self._shard.sha256:
+            return self._bytes(first, count)
+        size, stop = self._shard.stretch, first + count
+        parts = [
+            self._stretch(number)[max(0, first - number * size) : stop - number * size]
+            for number in range(first // size, -(-stop // size))
+        ]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _stretch(self, number: int) -> memoryview:
+        if number not in self._sound:
+            first = number * self._shard.stretch
+            content = self._bytes(first, min(self._shard.stretch, self._shard.size - first))
+            if hashlib.sha256(content).hexdigest() != self._shard.sha256[number]:
+                raise CheckpointError(
+                    f"{self._name} is damaged: its bytes {first} to {first + len(content)} are not those that were saved; save "
+                    "the model again, or take the file from a copy that is whole"
+                )
+            while len(self._sound) >= _KEPT:
+                del self._sound[next(iter(self._sound))]
+            self._sound[number] = memoryview(content)
+        return self._sound[number]
 
     def _bytes(self, first: int, count: int) -> bytes:
         try:

@@ -2,8 +2,8 @@
 
 import itertools
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 from ...errors import ConfigError
 from ..place import Place
 from .record import Ranges, Shard, Shards, joined
-from .tensors import PIECE, header, length, write
+from .tensors import PIECE, Checksums, header, length, write
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class ShardWriter:
         self._target, self._place, self._name = target, Place.of(target.directory), target.file(block, blocks)
         self._write([])
 
-    def _write(self, pieces) -> None:
+    def _write(self, pieces: Iterable[bytes | np.ndarray]) -> Checksums:
         try:
-            write(self._place, f"{self._place.path}/{self._name}", pieces)
+            return write(self._place, f"{self._place.path}/{self._name}", pieces)
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(
                 f"a rank cannot write its part of the model, {self._place.uri}/{self._name}: {error}; name a directory in "
@@ -82,8 +82,8 @@ class ShardWriter:
             order = np.argsort(position)
             position, at = position[order], at[order]
             pieces = _some(coef, position, at) if sparse else _spread(coef, merged, position, at)
-        self._write(itertools.chain([header(shards, shard)], pieces))
-        return asdict(replace(shard, size=length(shards, shard)))
+        sums = self._write(itertools.chain([header(shards, shard)], pieces))
+        return replace(shard, size=length(shards, shard), stretch=sums.stretch, sha256=sums.finish()).to_dict()
 
 
 def _positions(ranges: Sequence[tuple[int, int]], own: np.ndarray) -> np.ndarray:

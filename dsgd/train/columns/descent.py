@@ -1,6 +1,5 @@
 """Small steps on a block of the columns: gradients are summed down the grid, penalties along it."""
 
-from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,11 +10,12 @@ from ...collectives.shared import SharedMemory
 from ...kernels.column_steps import column_steps
 from ...kernels.column_steps_multi import column_steps_multi
 from ...kernels.columns import rows_of_runs
+from ...kernels.coordinates import settle_and_sum
 from ...kernels.rows import Rows
 from ...kernels.shared import DONE
 from ...kernels.touched import Touched, interleaved, make_touched
 from ...objective.share import Share
-from ..batches import Piece, bounds
+from ..batches import bounds
 from ..global_steps import GlobalSteps
 from ..progress import Progress
 from ..recipe import Recipe
@@ -58,6 +58,8 @@ class ColumnStepwise(Stepwise):
         self._along, self._features = along, features
         self._scores = np.empty(0, self.problem.dtype)
         self._touched: Touched | None = None
+        # Of the weights when they were settled last: the sums of their sizes and of their squares.
+        self._norms = 0.0, 0.0
         self._always = np.zeros(self.problem.layout.dense + 1, self.problem.dtype)
 
     @property
@@ -94,27 +96,19 @@ class ColumnStepwise(Stepwise):
 
     def _steps_of_blocks(self, epoch: int | None) -> float:
         self.make_clock(self.own_rows + 64)
-        training = self.share.training(epoch)
-        if self.averaged is None:
-            return self._blocks(training)
-        count = max(1, self.own_rows // max(1, self.recipe.batch_rows))
-        return GlobalSteps(self).take(self._batches(training), count)
-
-    def _blocks(self, training: Iterable[tuple[Rows, np.ndarray]]) -> float:
         done, loss = self.pauses.begin(len(self.share.store))
-        for number, (arrays, starts) in enumerate(training, 1):
-            if number > done:
-                loss += self._block_steps(arrays, starts)
-                self.pauses.at(number, loss)
+        for number, (arrays, starts) in enumerate(self.share.training(epoch), 1):
+            if number <= done:
+                continue
+            for chosen in self._pieces(starts):
+                loss += self._block_steps(arrays, chosen)
+                if self.recipe.sparse:
+                    self.average_now()
+            self.pauses.at(number, loss)
         return loss
 
-    def _batches(self, training) -> Iterator[list[Piece]]:
-        for arrays, starts in training:
-            for begin, end in pairwise(bounds(len(starts), self._runs_per_batch).tolist()):
-                yield [(arrays, starts, begin, end)]
-
     def _block_steps(self, arrays: Rows, starts: np.ndarray) -> float:
-        """The steps of a block; ranks that share memory meet in compiled code."""
+        """The steps of some runs of a block; ranks that share memory meet in compiled code."""
         edges = bounds(len(starts), self._runs_per_batch)
         scores = self._room(arrays, starts, edges)
         self._make_room_for_touched(arrays, starts, edges)
@@ -133,18 +127,24 @@ class ColumnStepwise(Stepwise):
 
     def _compiled(self, arrays, starts, edges, batch: int, summed: bool, scores, meeting) -> tuple[float, int, int]:
         p, r, work = self.problem, self.recipe, self.work
+        # Where few of many weights are stepped, the average is taken between the calls.
+        average = None if r.sparse else self.averaged
+        mean, count = (None, 0) if average is None else (average.mean, average.count)
         if p.outputs > 1:
-            loss, batch, self.step, missing = column_steps_multi(
+            loss, batch, self.step, count, missing = column_steps_multi(
                 p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run,
                 self.params, self.first, self.second, self.last, self.clock, self.step, self.base, r.sparse,
-                p.dtype.type(p.weight_scale), self._along.rank == 0, work.gradient, scores, meeting, work.scratch,
+                p.dtype.type(p.weight_scale), self._along.rank == 0, work.gradient, scores, mean, count, meeting, work.scratch,
             )  # fmt: skip
-            return loss, batch, missing
-        loss, batch, self.step, missing = column_steps(
-            p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run, self.params,
-            self.first, self.second, self.last, self.clock, self.step, self.base, p.dtype.type(p.weight_scale),
-            self._along.rank == 0, self._gradient(), scores, self._touched, meeting, work.scratch,
-        )  # fmt: skip
+        else:
+            loss, batch, self.step, count, missing = column_steps(
+                p.loss, r.rule, self.schedule, p.penalty(), arrays, p.frame, starts, edges, batch, summed, work.run,
+                self.params, self.first, self.second, self.last, self.clock, self.step, self.base,
+                p.dtype.type(p.weight_scale), self._along.rank == 0, self._gradient(), scores, self._touched, mean, count,
+                meeting, work.scratch,
+            )  # fmt: skip
+        if average is not None:
+            average.count = count
         return loss, batch, missing
 
     def _room(self, arrays: Rows, starts: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -176,9 +176,19 @@ class ColumnStepwise(Stepwise):
         # Averages are taken as often as on a rank with all columns.
         return (self._features + 1) * self.problem.outputs
 
-    def _objective(self, mean_loss: float, answer: np.ndarray) -> float:
-        # A block's penalty is of its own weights alone.
-        penalty = self.problem.penalty_value(answer)
-        sums = np.array([penalty], np.float64)
+    def _settle_weights(self) -> None:
+        if not self._takes:
+            return super()._settle_weights()
+        # All weights are looked at once, not again for the penalty's value.
+        self._norms = settle_and_sum(
+            self.recipe.rule, self.schedule, self.problem.penalty(), self.params, self.first, self.second, self.last,
+            self.clock, self.problem.layout.dense, self.step, self.base,
+        )  # fmt: skip
+
+    def _penalty(self, answer: np.ndarray) -> float:
+        # A block's is of its own weights alone. An epoch ends with all of them settled.
+        known = self._takes and self.last is not None and answer is self.params
+        value = self.problem.penalty_of(*self._norms) if known else super()._penalty(answer)
+        sums = np.array([value], np.float64)
         self._along.allreduce(sums)
-        return super()._objective(mean_loss, answer) - penalty + float(sums[0])
+        return float(sums[0])

@@ -64,6 +64,8 @@ def transposed(
 ) -> FitTask:
     """A rank's task with rows of its block's columns, those of the other ranks along its row of the grid too.
 
+    Their files count for ``cache_bytes``, of which the task has less then.
+
     Parameters
     ----------
     context : RankContext
@@ -81,12 +83,14 @@ def transposed(
 
     Raises
     ------
+    ConfigError
+        For rows that take more than ``cache_bytes``, and a disk that has no room for them.
     DataError
         For rows that cannot be divided, or did not arrive alike.
     WorkerLost
         When a rank is lost.
     """
-    train, held_out = task.dataset, task.validation
+    train, held_out, config = task.dataset, task.validation, task.config
     if len(blocks) < 2:
         return task
     with contextlib.ExitStack() as meanwhile:
@@ -98,14 +102,16 @@ def transposed(
             working()
 
         def rows(dataset: Dataset, splits: Sequence[Split]) -> tuple[Dataset, list[Split]]:
+            nonlocal config
             if dataset.divisible:
                 return dataset, list(splits)
-            spool = Spool(context.scratch)
+            spool = Spool(context.scratch, config.cache_bytes)
             stack.callback(spool.close)
-            receive(
-                exchange, _parcels(dataset, splits, blocks, along.rank, task.config.threads_per_worker), spool, at_work
-            )
+            receive(exchange, _parcels(dataset, splits, blocks, along.rank, config.threads_per_worker), spool, at_work)
             _check_alike(spool, along)
+            if config.cache_bytes is not None:
+                # Encoded blocks may have what is left.
+                config = replace(config, cache_bytes=config.cache_bytes - spool.bytes)
             own = spool.dataset(undivided(blocks[along.rank].spec), dataset.roles, along.size, whole)
             return own, own.splits()
 
@@ -113,7 +119,7 @@ def transposed(
         kept: list[Split] = []
         if held_out is not None:
             held_out, kept = rows(held_out, task.validation_splits)
-    return replace(task, dataset=train, splits=splits, validation=held_out, validation_splits=kept)
+    return replace(task, config=config, dataset=train, splits=splits, validation=held_out, validation_splits=kept)
 
 
 def _exchange(context: RankContext, task: FitTask, along: Collective) -> contextlib.AbstractContextManager[Exchange]:

@@ -11,7 +11,7 @@ from ...errors import ConfigError
 from ..config import FitConfig, TrainedLinear
 from ..engine import Engine
 from ..fit import make_tasks, trained
-from ..modes import Columns, Hybrid, by_shards
+from ..modes import Async, Columns, Hybrid, Mode, by_shards, name_of
 from ..task import RankResult
 from .splits import ranges
 from .task import SweepTask
@@ -129,12 +129,31 @@ def check_configs(configs: Sequence[FitConfig]) -> FitConfig:
                 f"{name} decides how the data is read or shared out, so it cannot vary within one sweep; what can is "
                 f"{', '.join(VARYING)}"
             )
-    if isinstance(first.mode, (Columns, Hybrid)) and first.mode.save_to is not None:
-        raise ConfigError(
-            "save_to is for one fit, and a search makes many; leave it out, and fit the best again with it"
-        )
-    if first.mode.topology == "engine" or by_shards(first.mode) is not None:
-        raise ConfigError(
-            "a sweep needs a gang of ranks; use mode=Sync() with topology 'ring' or 'tree', without backup_workers"
-        )
+    refuse_mode(first.mode)
     return first
+
+
+def refuse_mode(mode: Mode) -> None:
+    """Raise ConfigError for a mode by which a sweep does not train.
+
+    Examples
+    --------
+    >>> from dsgd.train.modes import Sync
+    >>> refuse_mode(Sync(local_steps=4))
+    """
+    if isinstance(mode, Columns | Hybrid):
+        raise ConfigError(
+            f"a search divides rows among its workers, not columns: it needs mode='sync', not {name_of(mode)!r}. Search by that "
+            "and fit the best again, or use scikit-learn's GridSearchCV, which makes a fit of each"
+        )
+    if isinstance(mode, Async):
+        raise ConfigError(
+            "a search trains all configurations in step: it needs mode='sync', not 'async'. Search by that and fit the best "
+            "again, or use scikit-learn's GridSearchCV, which makes a fit of each"
+        )
+    if mode.topology == "engine" or by_shards(mode) is not None:
+        asked = "topology='engine'" if mode.topology == "engine" else f"backup_workers={mode.backup_workers}"
+        raise ConfigError(
+            f"a search needs workers that sum among themselves, not {asked}: use topology='ring' or 'tree', without "
+            "backup_workers"
+        )
