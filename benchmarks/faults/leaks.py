@@ -51,10 +51,11 @@ def shared_memory() -> set[str]:
 
 
 def _ranks(own: psutil.Process) -> list[int]:
+    """Processes of gangs and crews; those of a pool end with their engine, too, which the fit has closed."""
     found = []
     for child in own.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if any("dsgd.train.local.child" in word for word in child.cmdline()):
+            if any("dsgd.train.local." in word for word in child.cmdline()):
                 found.append(child.pid)
     return found
 
