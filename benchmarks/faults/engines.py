@@ -102,8 +102,12 @@ class Dask:
     expected = RANKS
 
     def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
+        import dask
         import distributed
 
+        # So long after a death the cluster looks whether the worker is back, and gives up its place if not: which it is not when
+        # it has been killed once more just then. The cluster would be a worker short for good; 15 seconds by default.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
         self._mode, self._rows, self._checkpoints = mode, rows, checkpoints
         self._place = checkpoints.parent / "dask"
         self._cluster = distributed.LocalCluster(
@@ -113,9 +117,10 @@ class Dask:
         self._client = distributed.Client(self._cluster)
 
     def fit(self, on_report: Callable[[dict], None]) -> np.ndarray:
-        """As :meth:`Local.fit`."""
+        """As :meth:`Local.fit`, once all workers are there."""
         import dask_ext
 
+        self._client.wait_for_workers(RANKS, timeout=60.0)
         model = dask_ext.SGDClassifier(
             mode=mode_of(self._mode), n_workers=RANKS, optimizer="adagrad", eta0=0.1, alpha=1e-4, batch_size=BATCH,
             max_iter=EPOCHS, tol=None, random_state=1, standardize=True, deadline=CLUSTER_DEADLINE, verbose=on_report,

@@ -4,6 +4,7 @@ import functools
 import os
 import resource
 import signal
+import threading
 import time
 
 import numpy as np
@@ -214,6 +215,30 @@ def test_a_dask_worker_that_is_killed_before_its_result_has_travelled(rows, nann
     [told] = told_of_checkpoint(caplog)
     assert "was lost on its way" in told
     assert model.n_iter_ == 3
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.xdist_group("nannies")
+def test_a_dask_worker_that_is_killed_while_it_is_sent_data(nannies):
+    """Frozen first, so that it dies in the middle; data that are large go to workers apart from the tasks."""
+    from dask_ext.engine import DaskEngine
+
+    _, client = nannies
+    client.wait_for_workers(2, timeout=60)
+    victim = max(client.run(os.getpid).values())
+    shared = bytes(range(256)) * (3 << 12)
+    os.kill(victim, signal.SIGSTOP)
+    later = threading.Timer(2.0, os.kill, [victim, signal.SIGKILL])
+    later.start()
+    try:
+        with DaskEngine(client) as engine:
+            found = engine.aggregate(
+                "dsgd.train.selftest:blob", [(4, shared)] * 4, "dsgd.train.selftest:bracket", depth=1
+            )
+    finally:
+        later.join()
+    assert len(found) == 4 * 4 + 3 * 3
+    client.wait_for_workers(2, timeout=60)
 
 
 async def stay_away():
