@@ -56,7 +56,7 @@ def probe(client: distributed.Client, addresses: Sequence[str], deadline: float,
     found: dict[str, worker.Probe] = {}
     watch = Watch(client, addresses)
 
-    def answer(address: str, seconds: float) -> worker.Probe | None:
+    def answer(address: str, seconds: float) -> worker.Probe:
         if address in watch.lost():
             raise RankLost(f"the worker {address} has left the cluster, or was killed, before its rank began")
         return asked[address].result(timeout=seconds)

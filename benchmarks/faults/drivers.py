@@ -86,11 +86,12 @@ def _one(mode: str, rows: Path, checkpoints: Path, stop: int | None) -> dict:
 def _left(shared: set[str]) -> tuple[list[str], list[str]]:
     """Files and shared memory, as soon as there are none, or after some seconds: other fits of the machine have some, too."""
     until = time.monotonic() + SETTLE
+    memory = shared_memory() - shared
     while True:
         files = temporary_files(Path(tempfile.gettempdir()))
-        memory = [f"shared memory {name}" for name in sorted(shared_memory() - shared)]
+        memory &= shared_memory()
         if not (files or memory) or time.monotonic() > until:
-            return files, memory
+            return files, [f"shared memory {name}" for name in sorted(memory)]
         time.sleep(0.2)
 
 

@@ -54,8 +54,8 @@ _CLUSTERS = {
         "memory, Nanny": {"ring": 2, "engine": 2, "async": 2, "columns": 2},
     },
     "spark": {
-        "kill": {"ring": 3, "engine": 3, "async": 3, "columns": 3},
-        "pause": {"ring": 3, "engine": 3, "async": 3, "columns": 3},
+        "kill": {"ring": 2, "engine": 2, "async": 2, "columns": 2},
+        "pause": {"ring": 3, "engine": 2, "async": 3, "columns": 3},
     },
 }
 

@@ -83,6 +83,7 @@ class Disturbance:
         self._hits: list[dict[str, Any]] = []
         self._last, self._next = 0, int(random.integers(*_GAP))
         self._arm: threading.Thread | None = None
+        self._before = 0  # faults before this fit
 
     def run(self, alone: float, reference: np.ndarray, before: Before) -> None:
         """Fit and disturb; tell what came of it. ``alone`` is the seconds of an undisturbed fit."""
@@ -96,6 +97,7 @@ class Disturbance:
             attempts += 1
             say(begins=self._case)
             began, first = time.monotonic(), len(self._hits)
+            self._before = first
             if self._injury.at_start and first < self._case.times:
                 self._hit()
             error: BaseException | None = None
@@ -153,6 +155,7 @@ class Disturbance:
             self._hits[-1]["repeated"] += self._last - epoch + 1
         self._last = epoch
         free = self._arm is None or not self._arm.is_alive()
+        free = free and not (self._bench.one_a_fit and len(self._hits) > self._before)
         if free and epoch >= self._next and len(self._hits) < self._case.times and not self._injury.at_start:
             self._next = epoch + int(self._random.integers(*_GAP))
             # Not in the thread that brings reports, which what follows may stop.
