@@ -21,6 +21,7 @@ from .watching import TRAVEL, Watch, cancelled
 
 # Seconds: for a cause to arrive after its consequence; for the last reports to arrive after the results.
 _GRACE, _LAST_REPORTS = 3.0, 2.0
+_LOOK = 0.5  # between two looks whether the worker of a result that travels is there
 # Payloads above this many bytes are sent to their worker as data, not inside the task.
 LARGE = 1 << 20
 
@@ -112,6 +113,14 @@ def _raise_first(failures: Sequence[Failure]) -> None:
     ranks.raise_first(failures)
 
 
+def _fetch(future: distributed.Future, arrived: "queue.SimpleQueue[Any]") -> None:
+    """Put a result, or why there is none."""
+    try:
+        arrived.put(future.result(timeout=TRAVEL))
+    except Exception as error:  # Of Dask's: those of the rank are in its result.
+        arrived.put(error)
+
+
 class Gang:
     """Ranks that have been submitted, until all have ended or one has failed; ``note`` takes the records that are no reports."""
 
@@ -172,7 +181,7 @@ class Gang:
             except distributed.CancelledError as error:
                 raise cancelled(self._client, error, "the ranks were cancelled, by Client.restart() say") from error
             for future in done:
-                self._outcomes[futures[future]] = self._outcome(future, futures[future])
+                self._outcomes[futures[future]] = self._outcome(future, futures[future], watch)
             self._bury(watch.lost())
             failures = [outcome for outcome in self._outcomes.values() if isinstance(outcome, Failure)]
             if failures:
@@ -180,14 +189,27 @@ class Gang:
                 if time.monotonic() >= giving_up or any(failure.severity < 2 for failure in failures):
                     _raise_first(failures)
 
-    def _outcome(self, future: distributed.Future, rank: int) -> bytes | Failure:
+    def _outcome(self, future: distributed.Future, rank: int, watch: Watch) -> bytes | Failure:
         if future.status != "finished":
             reason = future.exception(timeout=TRAVEL) if future.status == "error" else future.status
             return Failure(rank, LOST, f"Dask lost the task of rank {rank}: {reason}")
-        try:
-            outcome, sent = future.result(timeout=TRAVEL)
-        except (TimeoutError, OSError, distributed.CancelledError) as error:
-            return Failure(rank, LOST, f"the result of rank {rank} was lost on its way: {error!r}")
+        # From a thread of its own: a result may be large, or its worker die before it is here.
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_fetch, args=(future, arrived), daemon=True, name="dsgd-result").start()
+        [address] = [place for one, place in zip(self._orders, self._addresses, strict=True) if one.rank == rank]
+        while True:
+            gone = address in watch.lost()
+            try:
+                found = arrived.get(timeout=_GRACE if gone else _LOOK)
+            except queue.Empty:
+                stopping.check()
+                if not gone:
+                    continue
+                found = OSError(f"the worker {address} has left the cluster, or was killed")
+            break
+        if isinstance(found, BaseException):
+            return Failure(rank, LOST, f"the result of rank {rank} was lost on its way: {found!r}")
+        outcome, sent = found
         self._sent += sent
         return outcome
 

@@ -1,5 +1,6 @@
 """The workers of a gang are asked before it starts: whether they are free, and what is installed there."""
 
+import functools
 import time
 import uuid
 from collections.abc import Sequence
@@ -8,9 +9,11 @@ import distributed
 
 from dsgd.errors import ConfigError, WorkerLost
 from dsgd.train import versions
+from dsgd.train.again import RankLost
 
 from . import stopping, worker
 from .gang import bounded
+from .watching import Watch
 
 SHIP = (
     "Every worker needs the same dsgd (and dask_ext) as the client: install it in the workers' environment, for example"
@@ -34,6 +37,8 @@ def probe(client: distributed.Client, addresses: Sequence[str], deadline: float,
     ------
     ConfigError
         For a worker that lacks a package, or has another version.
+    RankLost
+        For a worker that has left meanwhile: another may be there in its place.
     WorkerLost
         For a worker that does not answer.
     """
@@ -49,9 +54,17 @@ def probe(client: distributed.Client, addresses: Sequence[str], deadline: float,
     }
     limit = time.monotonic() + deadline
     found: dict[str, worker.Probe] = {}
+    watch = Watch(client, addresses)
+
+    def answer(address: str, seconds: float) -> worker.Probe:
+        if address in watch.lost():
+            raise RankLost(f"the worker {address} has left the cluster, or was killed, before its rank began")
+        return asked[address].result(timeout=seconds)
+
     try:
-        for address, future in asked.items():
-            found[address] = stopping.result(future, max(0.1, limit - time.monotonic()))
+        for address in asked:
+            look = functools.partial(answer, address)
+            found[address] = stopping.until(look, max(0.1, limit - time.monotonic()))
     except TimeoutError:
         raise WorkerLost(
             f"the worker {address} had no free thread after {deadline:g} s: it is busy with other tasks, or frozen"
@@ -59,8 +72,9 @@ def probe(client: distributed.Client, addresses: Sequence[str], deadline: float,
     except ImportError as error:
         raise ConfigError(f"the worker {address} cannot import what a rank needs: {error}. {SHIP}") from error
     finally:
+        watch.stop()
         bounded(lambda: client.cancel(list(asked.values())))
     driver = versions.installed()
-    for address, answer in found.items():
-        versions.compare(driver, answer.versions, f"the worker {address}", SHIP)
+    for address, one in found.items():
+        versions.compare(driver, one.versions, f"the worker {address}", SHIP)
     return found

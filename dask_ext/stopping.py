@@ -5,7 +5,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import distributed
 
@@ -35,15 +35,6 @@ def check() -> None:
     event = _stop.get()
     if event is not None and event.is_set():
         raise Stopped("the task that awaited this fit was cancelled")
-
-
-def result(future: distributed.Future, seconds: float) -> Any:
-    """Return a future's result, as its own ``result(timeout=seconds)`` does; Stopped as for :func:`check`."""
-
-    def look(timeout: float) -> tuple[Any]:
-        return (future.result(timeout=timeout),)
-
-    return until(look, seconds)[0]
 
 
 def until(look: Callable[[float], T], seconds: float) -> T:

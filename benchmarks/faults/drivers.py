@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from .leaks import shared_memory, temporary_files
+from .leaks import SETTLE, shared_memory, temporary_files
 from .plan import Case
 
 _GONE = 10.0
@@ -43,8 +43,7 @@ def kill_drivers(
         else:
             hits, last = hits + 1, found["last"]
             repeated.append(0)
-            files = temporary_files(Path(tempfile.gettempdir()))
-            memory = [f"shared memory {name}" for name in sorted(shared_memory() - shared)]
+            files, memory = _left(shared)
             say(
                 case=case,
                 outcome="ranks end; begun again",
@@ -82,6 +81,18 @@ def _one(mode: str, rows: Path, checkpoints: Path, stop: int | None) -> dict:
                     orphan.kill()
                 break
     return found
+
+
+def _left(shared: set[str]) -> tuple[list[str], list[str]]:
+    """Files and shared memory, as soon as there are none, or after some seconds: other fits of the machine have some, too."""
+    until = time.monotonic() + SETTLE
+    memory = shared_memory() - shared
+    while True:
+        files = temporary_files(Path(tempfile.gettempdir()))
+        memory &= shared_memory()
+        if not (files or memory) or time.monotonic() > until:
+            return files, [f"shared memory {name}" for name in sorted(memory)]
+        time.sleep(0.2)
 
 
 def _remove(path: Path) -> None:

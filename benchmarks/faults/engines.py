@@ -14,11 +14,15 @@ import dsgd
 from dsgd.train.config import FitConfig
 from dsgd.train.fit import fit
 
-from .members import DisturbedEngine
-from .plan import DEADLINE
+from . import members
+from .plan import CLUSTER_DEADLINE, DEADLINE
 
 RANKS, EPOCHS, BATCH = 2, 40, 64
 ROWS, COLUMNS = 60_000, 6
+# Epochs of a fit each of which is a job of Spark's.
+_JOBS = 12
+# Bytes that a Dask worker may have.
+_MEMORY = 900_000_000
 # Steps between two checkpoints; a part of an epoch.
 STEPS = 300
 
@@ -48,7 +52,7 @@ def mode_of(name: str) -> Any:
 class Local:
     """Fits in processes of this machine; the caller begins them again."""
 
-    begins_again = False
+    one_a_fit = False
 
     def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
         self._mode, self._rows, self._checkpoints, self._fault = mode, rows, checkpoints, fault
@@ -65,8 +69,8 @@ class Local:
             cache_bytes=0 if self._fault == "parquet" else None,
             checkpoint=dsgd.Checkpoint(str(self._checkpoints), seconds=None, steps=steps),
         )  # fmt: skip
-        files = self._fault in ("blocks", "parquet", "disk, scratch")
-        with DisturbedEngine(files, proxied) as engine:
+        files = self._fault in ("blocks", "parquet", "disk, scratch", "memory")
+        with members.DisturbedEngine(files, proxied) as engine:
             model = fit(dsgd.read_parquet(str(self._rows), label="y"), config, engine, on_report=on_report)
         return np.append(model.coef.ravel(), model.intercept)
 
@@ -84,7 +88,7 @@ class Local:
 
 def ranks_of(driver: psutil.Process, mode: str) -> list[psutil.Process]:
     """The processes that work for a driver on its machine."""
-    word = "popen_loky_posix" if mode == "engine" else "dsgd.train.local.child"
+    word = "dsgd.train.local.leaf_child" if mode == "engine" else "dsgd.train.local.child"
     found = []
     for child in driver.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -96,34 +100,48 @@ def ranks_of(driver: psutil.Process, mode: str) -> list[psutil.Process]:
 class Dask:
     """Fits on a LocalCluster whose workers have Nannies, which bring them back."""
 
-    begins_again = True
+    one_a_fit = False
     expected = RANKS
 
     def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
+        import dask
         import distributed
 
+        # So long after a death the cluster looks whether the worker is back, and gives up its place if not: which it is not when
+        # it has been killed once more just then. The cluster would be a worker short for good; 15 seconds by default.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
         self._mode, self._rows, self._checkpoints = mode, rows, checkpoints
         self._place = checkpoints.parent / "dask"
         self._cluster = distributed.LocalCluster(
             n_workers=RANKS, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
-            local_directory=str(self._place),
+            local_directory=str(self._place), memory_limit=_MEMORY,
         )  # fmt: skip
         self._client = distributed.Client(self._cluster)
 
     def fit(self, on_report: Callable[[dict], None]) -> np.ndarray:
-        """As :meth:`Local.fit`."""
+        """As :meth:`Local.fit`, once all workers are there."""
         import dask_ext
 
+        self._client.wait_for_workers(RANKS, timeout=60.0)
         model = dask_ext.SGDClassifier(
             mode=mode_of(self._mode), n_workers=RANKS, optimizer="adagrad", eta0=0.1, alpha=1e-4, batch_size=BATCH,
-            max_iter=EPOCHS, tol=None, random_state=1, standardize=True, deadline=2 * DEADLINE, verbose=on_report,
+            max_iter=EPOCHS, tol=None, random_state=1, standardize=True, deadline=CLUSTER_DEADLINE, verbose=on_report,
             checkpoint=dsgd.Checkpoint(str(self._checkpoints), seconds=None, steps=STEPS),
         ).fit(dsgd.read_parquet(str(self._rows), label="y"))  # fmt: skip
         return np.append(model.coef_.ravel(), model.intercept_)
 
     def victims(self) -> list[psutil.Process]:
-        """The workers."""
-        return [psutil.Process(number) for number in self._client.run(os.getpid, on_error="ignore").values()]
+        """The workers that the scheduler knows."""
+        known = [nanny for nanny in self._cluster.workers.values() if nanny.worker_address in self._known()]
+        return [psutil.Process(nanny.pid) for nanny in known if nanny.pid is not None]
+
+    def take_memory(self, random: np.random.Generator) -> None:
+        """Have a worker take all the memory that it may have, beside what it has."""
+        address = sorted(self._known())[int(random.integers(RANKS))]
+        self._client.run(members.take_memory, _MEMORY, workers=[address], wait=False)
+
+    def _known(self) -> list[str]:
+        return list(self._cluster.scheduler.workers)
 
     def left(self) -> list[str]:
         """Tasks on the scheduler, and directories of fits."""
@@ -137,10 +155,10 @@ class Dask:
 
 
 class Spark:
-    """Fits on two executors of a standalone cluster, which Spark starts for one session (``local-cluster``)."""
+    """Fits on executors of one core of a standalone cluster, which Spark starts for one session (``local-cluster``)."""
 
-    begins_again = True
-    expected = RANKS
+    # A Python worker trains on for seconds after its executor was killed: what is told belongs to the fault before.
+    one_a_fit = True
 
     def __init__(self, mode: str, rows: Path, checkpoints: Path, fault: str = ""):
         os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -149,12 +167,13 @@ class Spark:
 
         self._mode, self._rows, self._checkpoints = mode, rows, checkpoints
         self._place = checkpoints.parent / "spark"
+        self.expected = RANKS + (mode == "async")  # Shards need slots, too.
         settings = {
             "ui.enabled": "false", "ui.showConsoleProgress": "false", "driver.host": "127.0.0.1",
-            "driver.bindAddress": "127.0.0.1", "executor.memory": "512m", "executor.cores": "1", "cores.max": "2",
+            "driver.bindAddress": "127.0.0.1", "executor.memory": "512m", "executor.cores": "1", "cores.max": str(self.expected),
             "local.dir": str(self._place), "sql.warehouse.dir": str(self._place / "warehouse"),
         }  # fmt: skip
-        builder = SparkSession.builder.master(f"local-cluster[{RANKS},1,1024]").appName("dsgd-faults")
+        builder = SparkSession.builder.master(f"local-cluster[{self.expected},1,1024]").appName("dsgd-faults")
         for key, value in settings.items():
             builder = builder.config(f"spark.{key}", value)
         self._spark = builder.getOrCreate()
@@ -170,8 +189,9 @@ class Spark:
         steps = {"topology": "engine", "localSteps": "epoch"} if self._mode == "engine" else {"topology": self._mode}
         model = spark_ext.SGDClassifier(
             **modes.get(self._mode, steps), numWorkers=RANKS, optimizer="adagrad", stepSize=0.1, regParam=1e-4,
-            maxIter=EPOCHS, tol=0.0, nIterNoChange=EPOCHS, seed=1, deadline=10.0, checkpointPath=str(self._checkpoints),
-            checkpointInterval=0.0, **({} if self._mode == "engine" else {"batchSize": BATCH}),
+            maxIter=_JOBS if self._mode == "engine" else EPOCHS, tol=0.0, nIterNoChange=EPOCHS, seed=1, deadline=CLUSTER_DEADLINE,
+            checkpointPath=str(self._checkpoints), checkpointInterval=0.0,
+            **({} if self._mode == "engine" else {"batchSize": BATCH}),
         )  # fmt: skip
         with reading_epochs("spark_ext", on_report):
             core = model.fitParquet(dsgd.read_parquet(str(self._rows), label="y")).core

@@ -19,6 +19,7 @@ from .plan import DEADLINE
 
 _SIGNALS = {"reset": members.RESET, "delay": members.DELAY, "silence": members.SILENCE, "kill": signal.SIGKILL}
 PAUSE = 0.5
+_LITTLE = 1 << 20  # bytes
 
 
 class Injury:
@@ -95,9 +96,11 @@ class Injury:
                         filler.write(b"\0" * size)
 
     def _no_memory(self) -> None:
-        one = self._one()
-        now = one.memory_info().vms
-        one.rlimit(psutil.RLIMIT_AS, (now, now))
+        # Less than it has: every further mapping is refused, as it is to a process that has reached its limit.
+        self._one().rlimit(psutil.RLIMIT_AS, (_LITTLE, _LITTLE))
+
+    def _too_much_memory(self) -> None:
+        self._bench.take_memory(self._random)
 
 
 _METHODS: dict[str, Callable[[Injury], None]] = {
@@ -108,6 +111,7 @@ _METHODS: dict[str, Callable[[Injury], None]] = {
     "disk, checkpoint": Injury._full,
     "disk, scratch": Injury._full,
     "memory": Injury._no_memory,
+    "memory, Nanny": Injury._too_much_memory,
 }
 
 

@@ -21,10 +21,16 @@ class Before:
         self._files, self._sockets = own.num_fds(), _listening(own)
 
     def left(self, bench) -> list[str]:
-        """What there is now and was not before, as soon as it is nothing, or after some seconds."""
+        """What there is now and was not before, as soon as it is nothing, or after some seconds.
+
+        Only what is there all the time counts: other fits of the machine come and go in shared memory.
+        """
         until = time.monotonic() + SETTLE
-        while (found := self._look(bench)) and time.monotonic() < until:
+        found = self._look(bench)
+        while found and time.monotonic() < until:
             time.sleep(0.2)
+            there = self._look(bench)
+            found = [name for name in found if name in there]
         return found
 
     def _look(self, bench) -> list[str]:
@@ -36,7 +42,7 @@ class Before:
             found.append("a listening socket")
         # A few come and go with a cluster's connections.
         if own.num_fds() > self._files + 8:
-            found.append(f"{own.num_fds() - self._files} open files")
+            found.append("open files")
         return found + bench.left()
 
 
@@ -51,10 +57,11 @@ def shared_memory() -> set[str]:
 
 
 def _ranks(own: psutil.Process) -> list[int]:
+    """Processes of gangs and crews; those of a pool end with their engine, too, which the fit has closed."""
     found = []
     for child in own.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if any("dsgd.train.local.child" in word for word in child.cmdline()):
+            if any("dsgd.train.local." in word for word in child.cmdline()):
                 found.append(child.pid)
     return found
 

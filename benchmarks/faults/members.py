@@ -24,6 +24,14 @@ HELD = 1.0  # seconds for which bytes are held back
 _PIECE, _LOOK = 1 << 16, 0.2
 
 
+_taken: list[bytearray] = []
+
+
+async def take_memory(size: int) -> None:
+    """Take memory in a Dask worker and keep it; touched, so that it counts."""
+    _taken.append(bytearray(b"x") * size)
+
+
 class DisturbedEngine(LocalEngine):
     """A local engine of processes, whose ranks run in a wrapper; blocks lie in ``files``, or a ``proxy`` stands between."""
 

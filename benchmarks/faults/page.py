@@ -5,9 +5,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from .plan import DEADLINE, FAULTS, Case
+from .plan import CLUSTER_DEADLINE, DEADLINE, FAULTS, Case
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+WHERE = {
+    "local": f"in processes of one machine (deadline {DEADLINE:g} s)",
+    "dask": f"on a LocalCluster of Dask with Nannies (deadline {CLUSTER_DEADLINE:g} s)",
+    "spark": f"on a standalone cluster of Spark in small, `local-cluster` (deadline {CLUSTER_DEADLINE:g} s)",
+}
 BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->\n"
 
 
@@ -32,10 +37,12 @@ def section(result: dict) -> list[str]:
     told, machine = result["told"], result["machine"]
     hits = [record for record in told if "outcome" in record]
     hung = sum(record["outcome"] == "hung" for record in hits)
+    engines = Counter(record["case"][2] for record in hits)
+    shares = ", ".join(f"{count} {WHERE[engine]}" for engine, count in engines.items())
     leaks = [(Case(*record["case"]), leak) for record in told if "case" in record for leak in record["leaks"]]
     lines = [
-        f"{len(hits)} faults in real fits of two ranks each (deadline {DEADLINE:g} s on one machine), made by",
-        "`python -m benchmarks.faults --write`.",
+        f"{len(hits)} faults in real fits of two ranks each, made by `python -m benchmarks.faults --write`:",
+        f"{shares}.",
         f"{hung} fits hung; {len(leaks)} things were left behind.",
         "*Told after* is from the fault to the driver's error or warning, or until a killed driver's ranks have ended (medians).",
         "*Lost* is what a fit took longer than one left alone, for each fault, beginning again included. *Apart* is how far a",
@@ -56,9 +63,12 @@ def section(result: dict) -> list[str]:
     ]
     if lines[-1]:
         lines.append("")
+    sessions = result["sessions"]
+    minutes, loads = sum(session["seconds"] for session in sessions) / 60.0, [session["load"] for session in sessions]
     return [
         *lines,
-        f"{result['taken']}, {machine['cores']} cores, Python {machine['python']}, load average {machine['load']} at its end.",
+        f"{result['taken']}, {machine['cores']} cores, Python {machine['python']}; {len(sessions)} sessions of"
+        f" {minutes:.0f} minutes all together, at load averages of {min(loads):g} to {max(loads):g}.",
     ]
 
 

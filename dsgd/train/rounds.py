@@ -64,6 +64,11 @@ class Round:
     work: str
     arguments: dict[str, Any]
 
+    @property
+    def deadline(self) -> float:
+        """Seconds of silence after which an engine that watches its own processes counts one as lost."""
+        return self.task.config.deadline
+
 
 def run_round(context: RankContext, job: Round) -> bytes:
     """Do one share's part of a round."""

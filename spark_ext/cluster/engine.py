@@ -91,6 +91,7 @@ class SparkEngine:
         self._name = uuid.uuid4().hex
         self._leaves = Leaves(self._session)
         self._rounds = 0
+        self._left: list[str] = []  # names of gangs that were lost
         self.feed: Feed | None = None
         self.epoch = 0
 
@@ -158,8 +159,10 @@ class SparkEngine:
                 outcomes = cells.decode(self._collect(frame, job))
             except BaseException:
                 letters.deliver()
-                # A rank that was killed has not tidied up.
-                self._sweep(fit, *([self.feed.name] if self.feed is not None else []))
+                # A rank that was killed has not tidied up; one whose executor was may still write, so once more in the end.
+                names = [fit, *([self.feed.name] if self.feed is not None else [])]
+                self._left += names
+                self._sweep(*names)
                 raise
             return ranks.results(letters.last(of_rows(outcomes)))
 
@@ -248,10 +251,11 @@ class SparkEngine:
             _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:
-        """Remove what aggregates have cached; the session stays open."""
+        """Remove what aggregates have cached, and what gangs have left that were lost; the session stays open."""
         names = self._leaves.release()
-        if names is not None:
-            self._sweep(self._name, *names)
+        kept, self._left = ([] if names is None else [self._name, *names]) + self._left, []
+        if kept:
+            self._sweep(*kept)
 
     def __enter__(self) -> "SparkEngine":
         return self

@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -194,9 +195,14 @@ def run_fold(combine: str, fan: int, batches: Iterator[pa.RecordBatch]) -> Itera
 
 
 def sweep(names: Iterable[str], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Remove directories that ranks or leaves have left in this worker's local directory."""
+    """Remove directories that ranks or leaves have left in this executor's local directory, and in those of dead ones.
+
+    A standalone worker keeps the directories of executors that have died, beside those that live, until the application ends.
+    """
     for _ in batches:
         continue
+    here = Path(local_directory())
     for name in names:
-        shutil.rmtree(os.path.join(local_directory(), f"dsgd-{name}"), ignore_errors=True)
+        for path in (here / f"dsgd-{name}", *here.parent.parent.glob(f"executor-*/*/dsgd-{name}")):
+            shutil.rmtree(path, ignore_errors=True)
     yield from ()

@@ -5,6 +5,8 @@ import os
 import re
 import resource
 import signal
+import threading
+import time
 
 import numpy as np
 import psutil
@@ -171,6 +173,83 @@ def test_a_dask_fit_goes_on_from_its_checkpoint(rows, nannies, tmp_path, caplog,
     whole = on_dask(tmp_path / "whole", 0, mode=mode).fit(rows)
     np.testing.assert_array_equal(weights(model), weights(whole))
     assert not (tmp_path / "fit").exists()
+
+
+def kill_and_wait(client, victim):
+    """Kill a worker's process; it is gone when the scheduler knows of it."""
+    address = {process: address for address, process in client.run(os.getpid).items()}[victim]
+    os.kill(victim, signal.SIGKILL)
+    limit = time.monotonic() + 60.0
+    while address in client.nthreads() and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert address not in client.nthreads()
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.xdist_group("nannies")
+def test_a_dask_worker_that_is_killed_before_its_rank_begins(rows, nannies, tmp_path, caplog, monkeypatch):
+    from dask_ext import engine
+
+    _, client = nannies
+    client.wait_for_workers(2, timeout=60)
+    probe, killed = engine.probe, []
+
+    def probe_later(*arguments):
+        if not killed:
+            killed.append(max(client.run(os.getpid).values()))
+            kill_and_wait(client, *killed)
+        return probe(*arguments)
+
+    monkeypatch.setattr(engine, "probe", probe_later)
+    model = on_dask(tmp_path / "fit", 0, max_iter=3, tol=None).fit(rows)
+    [told] = told_of_checkpoint(caplog)
+    assert "before its rank began" in told
+    assert model.n_iter_ == 3
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.xdist_group("nannies")
+def test_a_dask_worker_that_is_killed_before_its_result_has_travelled(rows, nannies, tmp_path, caplog, monkeypatch):
+    _, client = nannies
+    client.wait_for_workers(2, timeout=60)
+    result, killed = type(client.submit(os.getpid)).result, []
+
+    def result_later(future, *arguments, **keywords):
+        if not killed and future.key.startswith("dsgd-rank-"):
+            [address] = [address for address, keys in client.has_what().items() if future.key in keys]
+            killed.append(client.run(os.getpid)[address])
+            kill_and_wait(client, *killed)
+        return result(future, *arguments, **keywords)
+
+    monkeypatch.setattr("distributed.Future.result", result_later)
+    model = on_dask(tmp_path / "fit", 0, max_iter=3, tol=None).fit(rows)
+    [told] = told_of_checkpoint(caplog)
+    assert "was lost on its way" in told
+    assert model.n_iter_ == 3
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.xdist_group("nannies")
+def test_a_dask_worker_that_is_killed_while_it_is_sent_data(nannies):
+    """Frozen first, so that it dies in the middle; data that are large go to workers apart from the tasks."""
+    from dask_ext.engine import DaskEngine
+
+    _, client = nannies
+    client.wait_for_workers(2, timeout=60)
+    victim = max(client.run(os.getpid).values())
+    shared = bytes(range(256)) * (3 << 12)
+    os.kill(victim, signal.SIGSTOP)
+    later = threading.Timer(2.0, os.kill, [victim, signal.SIGKILL])
+    later.start()
+    try:
+        with DaskEngine(client) as engine:
+            found = engine.aggregate(
+                "dsgd.train.selftest:blob", [(4, shared)] * 4, "dsgd.train.selftest:bracket", depth=1
+            )
+    finally:
+        later.join()
+    assert len(found) == 4 * 4 + 3 * 3
+    client.wait_for_workers(2, timeout=60)
 
 
 async def stay_away():

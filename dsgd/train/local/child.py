@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from typing import Any, BinaryIO
 
 from ...errors import ConfigError, WorkerLost
@@ -24,6 +25,8 @@ from . import frames
 
 # Seconds for the driver to answer a question for the board.
 _ANSWER = 60.0
+# How often, and after how many seconds, a scratch directory is looked at again once the driver is gone.
+_SWEEPS, _SWEEP = 10, 0.1
 
 
 class Driver:
@@ -43,9 +46,16 @@ class Driver:
                 self._over.set()
             else:
                 self._inbox.put(frame)
-        if self.scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+        self._remove_scratch()
         os._exit(1)  # Only this ends a rank that is in the middle of a kernel.
+
+    def _remove_scratch(self) -> None:
+        """Remove the directory although other threads and processes, which end as well, may still write to it."""
+        for _ in range(_SWEEPS):
+            if not self.scratch or not os.path.isdir(self.scratch):
+                return
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            time.sleep(_SWEEP)
 
     def send(self, tag: bytes, body: bytes = b"") -> None:
         """Send a frame, from any thread."""
@@ -91,7 +101,8 @@ class PipeBoard:
         return value if tag == frames.WORD else None
 
 
-def _payload(pickled: bytes) -> Any:
+def rebuild(pickled: bytes) -> Any:
+    """Unpickle a payload; ConfigError when its classes cannot be imported here."""
     try:
         return pickle.loads(pickled)
     except (AttributeError, ImportError) as error:
@@ -126,7 +137,7 @@ def _serve(driver: Driver) -> bytes | Failure:
         **member,
     )
     try:
-        return ranks.run(context.rank, task["function"], context, _payload(payload))
+        return ranks.run(context.rank, task["function"], context, rebuild(payload))
     except ConfigError as error:
         return ranks.failure_of(context.rank, error)
 

@@ -10,22 +10,19 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-from ...errors import ConfigError, WorkerLost
+from ...errors import ConfigError
 from .. import crew as crews
 from .. import place, tree
 from .. import rank as ranks
-from ..engine import RankContext, no_gang
 from ..rank import Failure
 from . import crew_processes, crew_threads
+from .leaf import run_leaf
+from .pool import SILENCE, Pool
 from .processes import run_processes
 from .threads import run_alone, run_threads
 
 # A machine shares its cores out, so more ranks than cores run, only slower; past this many a core it is a mistake.
 _RANKS_A_CORE, _RANKS_ALWAYS = 4, 16
-_ATTEMPTS = 3
 
 
 class LocalEngine:
@@ -57,6 +54,7 @@ class LocalEngine:
         self._threads = threads
         self._lock = threading.Lock()
         self._keep: str | None = None
+        self._pool: Pool | None = None
 
     def slots(self) -> int:
         """Cores of this machine that this process may use."""
@@ -129,24 +127,43 @@ class LocalEngine:
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int = 2) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
 
-        ``context.scratch`` stays until :meth:`close`, so that what one round has cached there serves the next.
+        ``context.scratch`` stays until :meth:`close`, so that what one round has cached there serves the next. With
+        ``processes=True`` so do the processes, each of which does the same tasks again in the next round. One that dies, or
+        gives no sign of life for ``deadline`` seconds, is replaced, and its task done again, three times at most, with a
+        warning; ``deadline`` is an attribute of the payloads, and 30 s where they have none.
         """
         ranks.find(function), ranks.find(combine)
         shape = tree.levels(len(payloads), depth)
         workers = min(self.slots(), len(payloads))
+        threads = self._threads or max(1, self.slots() // workers)
         with self._lock:
             self._keep = self._keep or _kept_directory(self)
-        threads = self._threads or max(1, self.slots() // workers)
-        task = functools.partial(_leaf, function, size=len(payloads), scratch=self._keep, threads=threads)
-        pool = _in_processes if self._processes else _in_threads
-        outcomes = pool(task, payloads, workers)
+            scratch = self._keep
+        if self._processes:
+            deadline = getattr(payloads[0], "deadline", SILENCE)
+            outcomes = self._pool_of(workers, threads, scratch).run(function, payloads, deadline)
+        else:
+            task = functools.partial(run_leaf, function, size=len(payloads), scratch=scratch, threads=threads)
+            outcomes = _in_threads(task, payloads, workers)
         for groups in shape:
             outcomes = [ranks.fold(combine, outcomes[start:stop]) for start, stop in groups]
         return ranks.results(outcomes)[0]
 
-    def close(self) -> None:
-        """Remove what aggregates have cached."""
+    def _pool_of(self, workers: int, threads: int, scratch: str) -> Pool:
         with self._lock:
+            if self._pool is None or not self._pool.fits(workers, threads, scratch):
+                if self._pool is not None:
+                    self._pool.close()
+                self._pool = Pool(workers, threads, scratch)
+                weakref.finalize(self, self._pool.close)
+            return self._pool
+
+    def close(self) -> None:
+        """End the processes of aggregates, and remove what they have cached."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
             if self._keep is not None:
                 shutil.rmtree(self._keep, ignore_errors=True)
                 self._keep = None
@@ -174,20 +191,6 @@ def _kept_directory(engine: LocalEngine) -> str:
     return path
 
 
-def _leaf(function: str, index: int, payload: Any, size: int, scratch: str, threads: int) -> bytes | Failure:
-    context = RankContext(
-        index,
-        size,
-        host="127.0.0.1",
-        machine=place.machine(),
-        scratch=scratch,
-        allgather=no_gang,
-        threads=threads,
-    )
-    with place.limit_threads(threads):
-        return ranks.run(index, function, context, payload)
-
-
 def _in_threads(task: Callable[..., bytes | Failure], payloads: Sequence[Any], workers: int) -> list[bytes | Failure]:
     if workers == 1:
         return [task(index, payload) for index, payload in enumerate(payloads)]
@@ -198,16 +201,3 @@ def _in_threads(task: Callable[..., bytes | Failure], payloads: Sequence[Any], w
         finally:
             for future in futures:
                 future.cancel()  # On an interrupt: those that wait must not start.
-
-
-def _in_processes(task: Callable[..., bytes | Failure], payloads: Sequence[Any], workers: int) -> list[bytes | Failure]:
-    """Run in joblib's pool, whose processes stay between rounds and never run the user's script again."""
-    jobs = [joblib.delayed(task)(index, payload) for index, payload in enumerate(payloads)]
-    for attempt in range(_ATTEMPTS):
-        try:
-            # Never one job, which joblib would run in this process. Arrays are not mapped from files: mapped ones would
-            # be read-only, and kernels would be compiled for them once more.
-            return joblib.Parallel(n_jobs=max(2, workers), backend="loky", max_nbytes=None)(jobs)
-        except TerminatedWorkerError as error:
-            lost = f"a process of the pool died {attempt + 1} times in a row: {error}"
-    raise WorkerLost(lost)

@@ -32,7 +32,7 @@ _TAIL_LINES = 40
 
 
 class Child:
-    """One rank's process, and the threads that feed it, listen to it and relay what it prints."""
+    """One rank's process, or one of a pool, and the threads that feed it, listen to it and relay what it prints."""
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Child:
         threads: int,
         inbox: "queue.Queue[tuple[int, bytes, bytes]]",
         board: LocalBoard | None = None,
+        module: str = "dsgd.train.local.child",
     ):
         self.rank = rank
         self._inbox = inbox
@@ -47,7 +48,7 @@ class Child:
         self._outbox: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dsgd.train.local.child"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -106,16 +107,24 @@ class Child:
 
     def post_mortem(self) -> Failure:
         """Describe a process that ended without a result."""
+        return Failure(self.rank, LOST, f"rank {self.rank} {self.how_it_ended()}")
+
+    def how_it_ended(self) -> str:
+        """The rest of a sentence about a process that ended without a result."""
         try:
             code = self._process.wait(timeout=_GRACE)
         except subprocess.TimeoutExpired:
-            return Failure(self.rank, LOST, f"rank {self.rank} closed its output before it had a result")
+            return "closed its output before it had a result"
         self._threads[-1].join(timeout=_GRACE)
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
         hint = "; the system may have run out of memory" if code == -9 else ""
         printed = "".join(self._tail).strip()
         said = f". It last printed:\n{printed}" if printed else ""
-        return Failure(self.rank, LOST, f"rank {self.rank} {how} before it had a result{hint}{said}")
+        return f"{how} before it had a result{hint}{said}"
+
+    def kill(self) -> None:
+        """Kill the process, whose end its listener then tells."""
+        self._process.kill()
 
     def end(self) -> None:
         """Kill the process if it lives, and reap it."""
