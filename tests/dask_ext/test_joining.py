@@ -31,7 +31,7 @@ def leaves(dask_worker):
 
 @pytest.mark.timeout(180)
 def test_a_worker_that_joins_takes_its_part(rows, tmp_path):
-    options = {"random_state": 0, "max_iter": 40, "tol": None, "optimizer": "sgd", "n_workers": 4}
+    options = {"random_state": 0, "max_iter": 40, "tol": None, "optimizer": "sgd", "n_workers": 4, "standardize": True}
     mode = Sync(topology="engine")
     with (
         LocalCluster(
