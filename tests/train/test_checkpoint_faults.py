@@ -80,11 +80,10 @@ def weights(model):
 @pytest.mark.parametrize(
     "more",
     [
-        {"mode": Columns(), "n_workers": 2, "average": True},
         {"mode": Hybrid(2, 2), "n_workers": 4},
         {"mode": Sync(), "n_workers": 2},
     ],
-    ids=["columns", "hybrid", "ring"],
+    ids=["hybrid", "ring"],
 )
 def test_rows_in_another_order_begin_the_epoch_anew_on_all_ranks(more, tmp_path, monkeypatch):
     # A block without categories has the same weights in any order of the rows, and one with them has not.
