@@ -54,8 +54,9 @@ def address_on(read: Callable[[str], bytes | None], shard: int, machine: str) ->
         return None
     source = f"what parameter shard {shard} has left on the board"
     found = read_object(value, source, WorkerLost)
-    near, texts = found.get("near"), (found.get("address"), found.get("machine"))
-    if not all(isinstance(text, str) for text in (near or "", *texts)) or not is_count(found.get("attempt")):
+    near = found.get("near")
+    texts = (found.get("address"), found.get("machine"), "" if near is None else near)
+    if not all(isinstance(text, str) for text in texts) or not is_count(found.get("attempt")):
         raise WorkerLost(f"{source} is damaged: it does not say where it is")
     # In another container of the machine the directory is not there.
     close = near is not None and found["machine"] == machine and os.path.exists(near.removeprefix("ipc://"))
