@@ -210,7 +210,10 @@ class Crew:
         while any(one.running for one in self._members) and time.monotonic() < limit:
             self._stir.wait(_LOOK)
             self._stir.clear()
-        jobs = [one.job for one in self._members if one.job is not None and one.running]
+        still = [one for one in self._members if one.running]
+        for one in still:
+            self._presence.litter(one.rank)
+        jobs = [one.job for one in still if one.job is not None]
         if jobs:
             # An interrupt may have come while this thread talked to the JVM: another one has a connection of its own.
             stopping = threading.Thread(target=self._stop, args=(jobs,), daemon=True, name="dsgd-stop")

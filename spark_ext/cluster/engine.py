@@ -19,8 +19,9 @@ from . import allocation, cells, slots, worker
 from .feed import Feed
 from .gang import gang, of_rows
 from .kinds import Classic, wrap
-from .leaves import Leaves, tasks
+from .leaves import Leaves
 from .listening import Listening
+from .litter import Litter
 from .messages import translate
 from .muster import Muster, require_classic
 from .ordering import order
@@ -29,8 +30,6 @@ from .reports import nobody
 from .session import Job, Session
 
 _log = logging.getLogger(__name__)
-# Seconds for tidying up to find free slots: other jobs may hold them for hours.
-_SWEEP = 10.0
 
 
 class SparkEngine:
@@ -91,7 +90,7 @@ class SparkEngine:
         self._name = uuid.uuid4().hex
         self._leaves = Leaves(self._session)
         self._rounds = 0
-        self._left: list[str] = []  # names of gangs that were lost
+        self._litter = Litter(self._session)
         self.feed: Feed | None = None
         self.epoch = 0
 
@@ -161,8 +160,8 @@ class SparkEngine:
                 letters.deliver()
                 # A rank that was killed has not tidied up; one whose executor was may still write, so once more in the end.
                 names = [fit, *([self.feed.name] if self.feed is not None else [])]
-                self._left += names
-                self._sweep(*names)
+                self._litter.suspect(*names)
+                self._litter.remove(names, self.title)
                 raise
             return ranks.results(letters.last(of_rows(outcomes)))
 
@@ -191,6 +190,10 @@ class SparkEngine:
                 self._collect(kept.leaves, Job(f"{self.title}, keeping the rows"))
             muster = Muster(session, self.title, uuid.uuid4().hex, function, payloads, servers, kept)
             return muster.run(self._listening, deadline, on_report, restarts, self._sweep)
+
+    def _sweep(self, name: str) -> None:
+        self._litter.suspect(name)
+        self._litter.remove([name], self.title)
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int | None = None) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.
@@ -235,27 +238,16 @@ class SparkEngine:
     def _collect(self, frame: DataFrame, job: Job) -> list[Any]:
         try:
             return self._session.collect(frame, job)
-        except DSGDError:
-            raise
-        except Exception as error:
+        except BaseException as error:
+            self._litter.suspect(self._name)
+            if isinstance(error, DSGDError) or not isinstance(error, Exception):
+                raise
             raise translate(str(error)) from None
-
-    def _sweep(self, *names: str) -> None:
-        """Remove what is left of a fit in the local directories, as far as tasks get there."""
-        try:
-            slots = self._session.slots()
-            sweep = functools.partial(worker.sweep, names)
-            job = Job(f"{self.title}, tidying up", slots, _SWEEP)
-            self._session.collect(tasks(self._session, slots).mapInArrow(sweep, cells.SPARK), job)
-        except Exception as error:  # No slots, or the application goes down; its local directories go with it.
-            _log.debug("could not sweep: %s", error)
 
     def close(self) -> None:
         """Remove what aggregates have cached, and what gangs have left that were lost; the session stays open."""
         names = self._leaves.release()
-        kept, self._left = ([] if names is None else [self._name, *names]) + self._left, []
-        if kept:
-            self._sweep(*kept)
+        self._litter.sweep([] if names is None else [self._name, *names], self.title)
 
     def __enter__(self) -> "SparkEngine":
         return self

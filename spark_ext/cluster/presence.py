@@ -143,7 +143,13 @@ class Presence:
                 self._littered.discard(start.machine)
             return {"stands": True, "last": last}
 
+    def litter(self, member: int) -> None:
+        """Note that a member was stopped, be it while it tidied up as the last one."""
+        with self._lock:
+            if member in self._current:
+                self._littered.add(self._current[member].machine)
+
     def littered(self) -> bool:
-        """Whether there are machines on which nobody was left to tidy up."""
+        """Whether there are machines on which nobody was left to tidy up, or nobody to the end."""
         with self._lock:
             return bool(self._littered)

@@ -252,7 +252,25 @@ def test_a_crew_waits_for_its_turn(spark):
         engine.crew(SELF + "meet", [(0, 0)] * 2, servers=1)
 
 
-def test_no_directory_is_left(spark):
+def directories(spark):
     local = spark.sparkContext.getConf().get("spark.local.dir")
     found = subprocess.run(["find", local, "-name", "dsgd-*"], capture_output=True, text=True, check=True, timeout=60)
-    assert found.stdout == ""
+    return found.stdout
+
+
+def test_what_a_stopped_task_makes_too_late_goes_with_the_next_fit(spark):
+    engine = SparkEngine(spark)
+    with pytest.raises(DataError):
+        engine.launch("dsgd.train.selftest:fail", ["data"] * 2)
+    name = engine._litter._left[-1]
+    engine.close()
+    for place in Path(spark.sparkContext.getConf().get("spark.local.dir")).glob("blockmgr-*"):
+        (place / f"dsgd-{name}").mkdir()
+    assert name in directories(spark)
+    SparkEngine(spark).close()
+    assert name not in directories(spark)
+
+
+def test_no_directory_is_left(spark):
+    SparkEngine(spark).close()  # with what stopped tasks of other tests have made too late
+    assert directories(spark) == ""
