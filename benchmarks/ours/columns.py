@@ -99,8 +99,16 @@ def memory(d: int, n: int, *, epochs: int = 4) -> Sample:
                     continue
 
     marks: list[int] = []
+    # No penalty, which would have a lazy rule remember a step for every weight, 4 bytes.
     config = FitConfig(
-        optimizer="adagrad", eta0=0.1, batch_size=BATCH, max_iter=epochs, tol=None, mode=dsgd.Columns(), n_workers=RANKS
+        optimizer="adagrad",
+        eta0=0.1,
+        batch_size=BATCH,
+        max_iter=epochs,
+        tol=None,
+        alpha=0.0,
+        mode=dsgd.Columns(),
+        n_workers=RANKS,
     )
     watcher = threading.Thread(target=look)
     watcher.start()
