@@ -7,7 +7,7 @@ it inside the loop halves the loop's speed.
 import numpy as np
 
 from .compiling import allocating, compiled, inlined
-from .prefetch import prefetch
+from .prefetch import FAR, prefetch
 from .protocols import rule_settle, rule_update, schedule_rate
 from .rows import codes_of
 
@@ -36,6 +36,15 @@ def ask_for_coordinate(j, other, params, first, second):
         prefetch(first, j)
     if second is not None:
         prefetch(second, j)
+
+
+@inlined
+def _ask_for_feature(feature, outputs, params, first, second, last):
+    """Have memory fetched for the first of a feature's coordinates."""
+    j = feature * outputs
+    ask_for_coordinate(j, params, params, first, second)
+    if last is not None:
+        prefetch(last, j)
 
 
 @inlined
@@ -140,6 +149,8 @@ def update_listed(
     l1, l2 = penalty.l1, penalty.l2
     weights = params.size - outputs
     for i in range(indices.size):
+        if i + FAR < indices.size:
+            _ask_for_feature(np.intp(indices[i + FAR]), outputs, params, first, second, last)
         for c in range(outputs):
             j = indices[i] * outputs + c
             gradient = factor * values[i, c]
@@ -172,9 +183,30 @@ def collect_touched(rows, frame, starts, begin, end, run, indices, count, scratc
 
 
 @compiled
+def distinct(ascending):
+    """Move an ascending list's values, each once, to its front; return how many they are.
+
+    Examples
+    --------
+    >>> listed = np.array([2, 2, 3, 7, 7, 7], np.int32)
+    >>> listed[: distinct(listed)].tolist()
+    [2, 3, 7]
+    """
+    count = 0
+    for i in range(ascending.size):
+        value = ascending[i]
+        if count == 0 or value != ascending[count - 1]:
+            ascending[count] = value
+            count += 1
+    return count
+
+
+@compiled
 def take_listed(gradient, indices, outputs, values):
     """Move the gradients of features ``indices`` to ``values``, of shape (m, k), and clear them."""
     for i in range(indices.size):
+        if i + FAR < indices.size:
+            prefetch(gradient, np.intp(indices[i + FAR]) * outputs)
         for c in range(outputs):
             j = indices[i] * outputs + c
             values[i, c] = gradient[j]
@@ -187,6 +219,8 @@ def settle_listed(rule, schedule, penalty, outputs, params, first, second, last,
     rate = params.dtype.type(schedule_rate(schedule, step))
     weights = params.size - outputs
     for i in range(indices.size):
+        if i + FAR < indices.size:
+            _ask_for_feature(np.intp(indices[i + FAR]), outputs, params, first, second, last)
         for c in range(outputs):
             j = indices[i] * outputs + c
             if j < weights:

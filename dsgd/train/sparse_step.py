@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels.coordinates import collect_touched, take_listed, update_listed
+from ..kernels.coordinates import collect_touched, distinct, take_listed, update_listed
 from ..kernels.multi import settle_touched_multi
 from ..kernels.steps import settle_touched
 
@@ -65,7 +65,9 @@ class SparseStep:
                 arrays, problem.frame, starts, begin, end, work.run, self._listed, count, work.scratch.codes
             )
         work.unfold(work.gradient)
-        touched = np.unique(self._listed[:count])
+        listed = self._listed[:count]
+        listed.sort()
+        touched = listed[: distinct(listed)]
         dense = problem.layout.dense
         indices = np.concatenate([self._always[:dense], touched, self._always[dense:]]).astype(np.int32)
         values = np.empty((len(indices), problem.outputs), problem.dtype)
