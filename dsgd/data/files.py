@@ -19,7 +19,8 @@ def list_files(path: Any, filesystem: pafs.FileSystem | None = None) -> tuple[pa
     Parameters
     ----------
     path : str, os.PathLike, or an iterable of them
-        Directories are searched through, leaving out names that begin with "_" or "."; ``*``, ``?`` and ``[...]`` are wild.
+        Directories are searched through, leaving out names that begin with "_" or "."; ``*``, ``?`` and ``[...]`` are wild,
+        but that in a URI a question mark begins what it says of the filesystem.
     filesystem : pyarrow.fs.FileSystem, optional
         An fsspec filesystem is wrapped. By default URIs choose theirs and other paths are local.
 
@@ -66,13 +67,15 @@ def _filesystem(path: str, filesystem) -> tuple[pafs.FileSystem, str]:
         return filesystem, path.split("://", 1)[-1]
     if "://" not in path:
         return pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
-    # A URI may not hold the characters of a glob, so that the filesystem is found from the part before them.
-    fixed = _fixed_part(path) if any(character in path for character in _WILD) else path
+    # What a URI says after a question mark is about the filesystem. It may not hold the characters of a glob either, so that
+    # the filesystem is found from the part before them.
+    address, mark, options = path.partition("?")
+    fixed = _fixed_part(address) if any(character in address for character in _WILD) else address
     try:
-        system, plain = pafs.FileSystem.from_uri(fixed)
+        system, plain = pafs.FileSystem.from_uri(fixed + mark + options)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path!r} cannot be opened: {error}") from error
-    return system, plain.rstrip("/") + path[len(fixed.rstrip("/")) :]
+    return system, plain.rstrip("/") + address[len(fixed.rstrip("/")) :]
 
 
 def _fixed_part(pattern: str) -> str:

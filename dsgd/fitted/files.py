@@ -6,6 +6,7 @@ directory appears under its name when it is whole: it is written beside its plac
 cannot rename, ``model.json`` is written last. Paths may be local, or URIs that pyarrow's filesystems open.
 """
 
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -21,7 +22,6 @@ from . import weights
 from .model import LinearModel
 from .place import HEADER, Place
 from .shards.record import Shards
-from .shards.saving import OBJECT_STORES
 from .shards.stored import StoredModel, all_but_weights
 
 # Version 2 has its weights in shards: see dsgd.fitted.shards.
@@ -59,28 +59,46 @@ def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapp
     """
     place = Place.of(path)
     place.check_free(overwrite)
-    if isinstance(model, StoredModel):
-        files, described = {}, sharded_header(model)
-    else:
-        files = weights.encode(model.coef, model.intercept)
-        held = {"files": sorted(files), "shape": list(model.coef.shape), "dtype": model.coef.dtype.name}
-        described = _header(model, held)
-    header = json.dumps(described, indent=1, allow_nan=False).encode()
-    files |= beside or {}
-    if place.filesystem.type_name in OBJECT_STORES:
-        if isinstance(model, StoredModel) and model.place == place:
-            raise ConfigError(f"{place.uri} is where the model has its weights; name another place")
-        place.remove(place.path)
-        _write(place, place.path, files, model)
-        place.write(place.path, {HEADER: header})
+    if not place.renames:
+        _save_in_place(place, model, dict(beside or {}))
         return
     unfinished = f"{place.path}.{uuid.uuid4().hex[:8]}.unfinished"
+    files, header = _content(model)
     try:
-        _write(place, unfinished, files, model)
+        _write(place, unfinished, {**files, **(beside or {})}, model)
         place.write(unfinished, {HEADER: header})
         place.swap(unfinished)
     finally:
         place.remove(unfinished)
+
+
+def _save_in_place(place: Place, model: LinearModel, beside: dict[str, bytes]) -> None:
+    """Save where a directory cannot be renamed: new files lie beside the old ones until the header takes the old one's place."""
+    if isinstance(model, StoredModel) and model.place == place:
+        raise ConfigError(f"{place.uri} is where the model has its weights; name another place")
+    files, header = _content(model, f"-{uuid.uuid4().hex[:8]}")
+    names = {shard.file for shard in model.shards.parts} if isinstance(model, StoredModel) else set(files)
+    new = {name for name in names if not place.exists(f"{place.path}/{name}")}
+    try:
+        _write(place, place.path, files, model)
+    except BaseException:
+        place.remove_files(new.__contains__)
+        raise
+    place.write(place.path, beside)
+    place.write(place.path, {HEADER: header})
+    place.remove_files(lambda path: path not in {HEADER, *names, *beside})
+
+
+def _content(model: LinearModel, mark: str = "") -> tuple[dict[str, bytes], bytes]:
+    """A model's files but for its header and for weights that are on disk, and its header."""
+    if isinstance(model, StoredModel):
+        files, described = {}, sharded_header(model)
+    else:
+        files = weights.encode(model.coef, model.intercept, mark=mark)
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        held = {"files": sorted(files), "shape": list(model.coef.shape), "dtype": model.coef.dtype.name}
+        described = _header(model, held | {"sha256": digests})
+    return files, json.dumps(described, indent=1, allow_nan=False).encode()
 
 
 def _write(place: Place, directory: str, files: dict[str, bytes], model: LinearModel) -> None:
@@ -126,6 +144,7 @@ def opened(path: Any) -> LinearModel:
         if not isinstance(names, list):
             raise ValueError(f"its files are {str(names)[:80]!r}")
         files = {name: place.read(name) for name in names}
+        _check_digests(place, files, header["weights"].get("sha256"))
         coef, intercept = weights.decode(files, shape, str(header["weights"]["dtype"]), place.uri)
         return LinearModel(coef=coef, **_fields(header, classes, spec, intercept))
     except CheckpointError:
@@ -228,6 +247,15 @@ def _fields(
         "history": tuple(fit["history"]),
         "converged": bool(fit["converged"]),
     }
+
+
+def _check_digests(place: Place, files: Mapping[str, bytes], digests: Any) -> None:
+    """Raise CheckpointError for a file that is not as it was saved; models from before there were digests have none."""
+    if digests is None:
+        return
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != digests[name]:
+            raise CheckpointError(f"{place.uri}/{name} is damaged: its digest differs; save the model again")
 
 
 def _read_header(place: Place) -> dict[str, Any]:

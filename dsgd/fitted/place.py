@@ -4,8 +4,10 @@ A directory that is written beside its place and renamed appears whole; what it 
 fails.
 """
 
+import contextlib
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from pyarrow import fs
 from ..errors import CheckpointError, ConfigError
 
 HEADER = "model.json"
+# Where a rename is a copy of every byte, and not atomic.
+_OBJECT_STORES = ("s3", "gcs", "abfs")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Place:
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(f"pyarrow has no filesystem for {text!r}: {error}") from error
         return cls(filesystem, inside.rstrip("/"), text.rstrip("/"))
+
+    @property
+    def renames(self) -> bool:
+        """Whether a directory can be renamed; an object store has none."""
+        return self.filesystem.type_name not in _OBJECT_STORES
 
     @property
     def taken(self) -> bool:
@@ -101,6 +110,14 @@ class Place:
             raise
         if replaced:
             self.remove(aside)
+
+    def remove_files(self, unwanted: Callable[[str], bool]) -> None:
+        """Delete the files of this directory of whose path inside it ``unwanted`` is true, as far as they are still there."""
+        selector = fs.FileSelector(self.path, allow_not_found=True, recursive=True)
+        for info in self.filesystem.get_file_info(selector):
+            if info.type == fs.FileType.File and unwanted(info.path[len(self.path) :].strip("/")):
+                with contextlib.suppress(FileNotFoundError):
+                    self.filesystem.delete_file(info.path)
 
     def remove(self, path: str) -> None:
         """Delete a directory, if it is there."""

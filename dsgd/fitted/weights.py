@@ -14,7 +14,9 @@ SHARD_BYTES = 256 << 20
 _DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
-def encode(coef: np.ndarray, intercept: np.ndarray, shard_bytes: int = SHARD_BYTES) -> dict[str, bytes]:
+def encode(
+    coef: np.ndarray, intercept: np.ndarray, shard_bytes: int = SHARD_BYTES, *, mark: str = ""
+) -> dict[str, bytes]:
     """Return the files of some weights, by name.
 
     Parameters
@@ -23,6 +25,8 @@ def encode(coef: np.ndarray, intercept: np.ndarray, shard_bytes: int = SHARD_BYT
     intercept : ndarray of shape (k,)
     shard_bytes : int
         Bytes of values in one file, at most.
+    mark : str
+        Part of the files' names.
 
     Examples
     --------
@@ -44,12 +48,12 @@ def encode(coef: np.ndarray, intercept: np.ndarray, shard_bytes: int = SHARD_BYT
             tensors["position"] = position[start : start + step].astype(np.int64)
         if number == 0:
             tensors["intercept"] = np.ascontiguousarray(intercept, coef.dtype)
-        files[_name(number, len(starts))] = pack(tensors)
+        files[_name(mark, number, len(starts))] = pack(tensors)
     return files
 
 
-def _name(number: int, count: int) -> str:
-    return "weights.safetensors" if count == 1 else f"weights-{number + 1:05d}-of-{count:05d}.safetensors"
+def _name(mark: str, number: int, count: int) -> str:
+    return f"weights{mark}.safetensors" if count == 1 else f"weights{mark}-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
 def decode(

@@ -4,14 +4,12 @@ Where a directory can be renamed, the files are written beside their place. An o
 their place, under names that no other model's files have, and the new header replaces the old one at once.
 """
 
-import contextlib
 import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import fs
 
 from ...errors import CheckpointError, ConfigError
 from ...train.columns.keeping import Keep
@@ -19,9 +17,6 @@ from ..place import HEADER, Place
 from .reading import check_files
 from .record import Shards
 from .writing import Target
-
-# Where a rename is a copy of every byte, and not atomic.
-OBJECT_STORES = ("s3", "gcs", "abfs")
 
 
 class Saving:
@@ -52,7 +47,7 @@ class Saving:
         self.place = Place(found.filesystem, found.path, found.uri if "://" in found.uri else found.path)
         self._overwrite = overwrite
         self.place.check_free(overwrite)
-        self._in_place = self.place.filesystem.type_name in OBJECT_STORES
+        self._in_place = not self.place.renames
         end = "" if self._in_place else f".{uuid.uuid4().hex[:8]}.unfinished"
         # What a URI says after a question mark is about the filesystem.
         uri, mark, options = self.place.uri.partition("?" if "://" in self.place.uri else "\0")
@@ -101,7 +96,8 @@ class Saving:
     def finish(self, header: dict[str, Any]) -> None:
         """Write the header, and let the model take its place."""
         content = json.dumps(header, indent=1, allow_nan=False).encode()
-        self.place.check_free(self._overwrite)
+        if not self._in_place or self.place.holds_model:  # else what is there are the ranks' own files
+            self.place.check_free(self._overwrite)
         self.place.write(self._there.path, {HEADER: content})
         if not self._in_place:
             self.place.swap(self._there.path)
@@ -112,10 +108,8 @@ class Saving:
     def _remove_files(self, own: bool) -> None:
         """Delete this model's files, or those of the one that it has replaced."""
         mark = f"weights-{self._target.model[:8]}-"
-        selector = fs.FileSelector(self.place.path, allow_not_found=True, recursive=True)
-        for info in self.place.filesystem.get_file_info(selector):
-            ours = info.base_name.startswith(mark)
-            new = ours or info.path.rstrip("/") == f"{self.place.path}/{HEADER}"
-            if info.type == fs.FileType.File and (ours if own else not new):
-                with contextlib.suppress(FileNotFoundError):
-                    self.place.filesystem.delete_file(info.path)
+
+        def ours(path: str) -> bool:
+            return path.rpartition("/")[2].startswith(mark)
+
+        self.place.remove_files(ours if own else lambda path: not ours(path) and path != HEADER)
