@@ -17,6 +17,7 @@ from ..display import shown
 from ..errors import ConfigError
 from ..fitted import LinearModel
 from ..fitted.fitting import fit, refuse_going_on
+from ..train.again import again
 from ..train.checkpoints.beginning import seed_of_earlier
 from ..train.config import FitConfig, TrainedLinear
 from ..train.engine import Engine
@@ -136,15 +137,10 @@ class LinearSGD(Fitted):
             dataset = self._training_data(engine, X, y, sample_weight, offset, reset=initial is None)
             if begin is not None:
                 initial = initial_weights(dataset.spec, *begin)
-            trained = fit(
-                dataset,
-                config,
-                engine,
-                validation=self._validation_data(engine, validation),
-                initial=initial,
-                classes=classes,
-                seen=seen,
-                on_report=report,
+            more = {"initial": initial, "classes": classes, "seen": seen, "on_report": report}
+            held = self._validation_data(engine, validation)
+            trained = _begun_again(
+                engine, type(self).__name__, lambda: fit(dataset, config, engine, validation=held, **more)
             )
         if config.tol is not None and not trained.converged:
             warnings.warn(
@@ -217,3 +213,8 @@ class LinearSGD(Fitted):
             )
         X, y, sample_weight, offset = [*validation, None, None][:4]
         return self._training_data(engine, X, y, sample_weight, offset, reset=False)
+
+
+def _begun_again(engine: Engine, name: str, attempt: Callable[[], TrainedLinear]) -> TrainedLinear:
+    """Make an attempt, and others where a process of this machine is lost; faces of clusters have their own way."""
+    return again(attempt, name, lambda: True) if isinstance(engine, LocalEngine) else attempt()

@@ -82,10 +82,12 @@ def local(mode, path, heard=0, **more):
         pytest.param(Columns(), 3, id="columns, three ranks afterwards"),
     ],
 )
-def test_a_killed_rank_is_lost_and_the_next_call_goes_on(rows, tmp_path, mode, after):
+def test_a_fit_that_has_lost_its_last_attempt_goes_on_in_the_next_call(rows, tmp_path, mode, after, monkeypatch):
     heard = At(lambda: ranks()[-1].kill())
-    with pytest.raises(WorkerLost, match=r"signal 9|died"):
-        local(mode, tmp_path / "fit", heard).fit(rows)
+    with monkeypatch.context() as patch:
+        patch.setattr("dsgd.train.again.AGAIN", 0)
+        with pytest.raises(WorkerLost, match=r"(?s)signal 9.*that was the last of 1 attempts"):
+            local(mode, tmp_path / "fit", heard).fit(rows)
     assert not ranks()
     again = At(None)
     model = local(mode, tmp_path / "fit", again, n_workers=after).fit(rows)
@@ -97,6 +99,43 @@ def test_a_killed_rank_is_lost_and_the_next_call_goes_on(rows, tmp_path, mode, a
     else:
         objectives = [fitted.model_.history[-1]["objective"] for fitted in (model, whole)]
         np.testing.assert_allclose(*objectives, rtol=0.01)
+    assert not (tmp_path / "fit").exists()
+
+
+def freeze():
+    ranks()[-1].suspend()
+
+
+def kill():
+    ranks()[-1].kill()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("mode", [Sync(topology="ring"), Columns()], ids=["ring", "columns"])
+@pytest.mark.parametrize("injury", [kill, freeze])
+def test_a_fit_in_processes_goes_on_after_the_last_epoch(rows, mode, injury, caplog, monkeypatch):
+    monkeypatch.setattr("dsgd.train.checkpoints.beginning._CARRIED", 0.0)
+    heard = At(injury)
+    model = dsgd.SGDClassifier(**COMMON, mode=mode, verbose=heard, deadline=3.0).fit(rows)
+    [told] = [message for message in caplog.messages if "begins again" in message]
+    assert told.startswith(
+        "SGDClassifier begins again from the last epoch that the driver has, for the first time: rank "
+    )
+    assert ("signal 9" if injury is kill else "silent") in told
+    assert heard.epochs.count(1) == 1
+    assert model.n_iter_ == EPOCHS
+    assert not ranks()
+    whole = dsgd.SGDClassifier(**COMMON, mode=mode).fit(rows)
+    np.testing.assert_array_equal(weights(model), weights(whole))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_in_processes_goes_on_from_its_checkpoint(rows, tmp_path, caplog):
+    heard = At(kill)
+    model = local(Sync(topology="ring"), tmp_path / "fit", heard).fit(rows)
+    assert len(told_of_checkpoint(caplog)) == 1
+    assert heard.epochs.count(1) == 1
+    assert model.n_iter_ == EPOCHS
     assert not (tmp_path / "fit").exists()
 
 

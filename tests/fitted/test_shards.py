@@ -131,7 +131,8 @@ def test_an_old_model_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
 def test_a_place_that_cannot_rename_keeps_the_old_model_too(tmp_path, monkeypatch):
     """As in an object store: all is written at its place, and the header decides."""
     place = tmp_path / "m"
-    fitted("dense", dsgd.Columns(), workers=2).model_.save(place)
+    there = fitted("dense", dsgd.Columns(), workers=2)
+    there.model_.save(place)
     monkeypatch.setattr("dsgd.fitted.place._OBJECT_STORES", ("local",))
 
     def failing(self, header):

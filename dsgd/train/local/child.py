@@ -122,6 +122,10 @@ def _serve(driver: Driver) -> bytes | Failure:
         driver.send(frames.GATHER, bytes(mine))
         return frames.unpack(driver.receive(frames.GATHERED, task["deadline"])[1])
 
+    def leave(name: str, data: bytes | None) -> None:
+        tag = frames.REMOVE if data is None else frames.LEAVE
+        driver.send(tag, frames.pack([name.encode(), data or b""]))
+
     attempt = task.get("attempt")  # None in a gang.
     member = {} if attempt is None else {"attempt": attempt, "board": PipeBoard(driver)}
     context = RankContext(
@@ -132,6 +136,7 @@ def _serve(driver: Driver) -> bytes | Failure:
         scratch=task["scratch"],
         allgather=allgather if attempt is None else no_gang,
         report=lambda record: driver.send(frames.REPORT, json.dumps(record).encode()),
+        leave=leave if task.get("leaves") else None,
         threads=task["threads"],
         fallen=driver.over,
         **member,

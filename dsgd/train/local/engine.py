@@ -67,10 +67,12 @@ class LocalEngine:
         *,
         deadline: float = 60.0,
         on_report: Callable[[dict], None] = lambda record: None,
+        left: dict[str, bytes] | None = None,
     ) -> list[bytes]:
         """Run a gang of ranks; see :meth:`dsgd.train.engine.Engine.launch`.
 
-        More ranks than cores are let through, up to four a core (and 16 on any machine).
+        More ranks than cores are let through, up to four a core (and 16 on any machine). In threads no rank can be lost, and
+        none leaves anything.
         """
         ranks.find(function)
         size = len(payloads)
@@ -80,7 +82,7 @@ class LocalEngine:
         with _place(threads) as where:
             if processes:
                 there = {"scratch": where["scratch"], "threads": threads}
-                return run_processes(function, payloads, deadline, on_report, **there)
+                return run_processes(function, payloads, deadline, on_report, left=left, **there)
             if size == 1 and self._threads is None:
                 return run_alone(function, payloads[0], on_report, **where)
             if size > 1:

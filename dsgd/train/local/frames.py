@@ -9,6 +9,8 @@ from ...errors import WorkerLost
 HELLO, TASK, GATHER, GATHERED, REPORT, RESULT, FAILURE = b"H", b"T", b"g", b"G", b"r", b"R", b"F"
 # Of a crew: a member writes on the board, asks for a name, is given the value, or none; and hears that the crew is over.
 POST, READ, WORD, NO_WORD, OVER = b"p", b"q", b"W", b"N", b"O"
+# Of a gang that may begin again: a rank leaves a file with the driver, or takes it back.
+LEAVE, REMOVE = b"l", b"x"
 # Of a pool: a process that has a task lives.
 SIGN = b"s"
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 from ...errors import ConfigError, WorkerLost
 from .. import place
 from .. import rank as ranks
+from ..again import RankLost
 from ..rank import LOST, Failure
 from . import frames
 from .board import LocalBoard
@@ -148,8 +149,15 @@ def _environment(threads: int) -> dict[str, str]:
 class Gang:
     """The driver's view of the ranks: who has started, who waits in an all-gather, who has ended."""
 
-    def __init__(self, children: list[Child], inbox: queue.Queue, on_report: Callable[[dict], None]):
+    def __init__(
+        self,
+        children: list[Child],
+        inbox: queue.Queue,
+        on_report: Callable[[dict], None],
+        left: dict[str, bytes] | None = None,
+    ):
         self.children = children
+        self._left = left
         self._inbox = inbox
         self._on_report = on_report
         self._started: set[int] = set()
@@ -165,7 +173,7 @@ class Gang:
             if len(self._started) < len(self.children) and now > starting:
                 self._late(deadline)
             if now > giving_up or any(failure.severity < 2 for failure in self._failures):
-                ranks.raise_first(self._failures)
+                self._raise()
             try:
                 self._handle(*self._inbox.get(timeout=0.2))
             except queue.Empty:
@@ -173,6 +181,20 @@ class Gang:
             if self._failures:
                 giving_up = min(giving_up, time.monotonic() + _GRACE)
         return [self._results[rank] for rank in range(len(self.children))]
+
+    def _raise(self) -> NoReturn:
+        """Raise the first cause, once what the other ranks have left is here, too: RankLost if all there is is a death."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                rank, tag, body = self._inbox.get_nowait()
+                if tag in (frames.LEAVE, frames.REMOVE):
+                    self._handle(rank, tag, body)
+        try:
+            ranks.raise_first(self._failures)
+        except WorkerLost as error:
+            if all(failure.severity > 0 for failure in self._failures):
+                raise RankLost(str(error)) from error.__cause__
+            raise
 
     def _late(self, deadline: float) -> NoReturn:
         missing = sorted(set(range(len(self.children))) - self._started)
@@ -189,8 +211,18 @@ class Gang:
             self._failures.append(Failure.from_json(body))
         elif tag == frames.GATHER:
             self._gather(rank, body)
+        elif tag in (frames.LEAVE, frames.REMOVE):
+            self._keep(tag, *frames.unpack(body))
         elif rank not in self._results and all(failure.rank != rank for failure in self._failures):
             self._failures.append(self.children[rank].post_mortem())
+
+    def _keep(self, tag: bytes, name: bytes, data: bytes) -> None:
+        assert self._left is not None
+        self._left.pop(
+            name.decode(), None
+        )  # A name's latest file is the last in the order, as the latest that was left.
+        if tag == frames.LEAVE:
+            self._left[name.decode()] = data
 
     def _gather(self, rank: int, payload: bytes) -> None:
         self._gathered[rank] = payload
@@ -216,8 +248,9 @@ def run_processes(
     *,
     scratch: str,
     threads: int,
+    left: dict[str, bytes] | None = None,
 ) -> list[bytes]:
-    """Run one rank a payload, each in a process of its own."""
+    """Run one rank a payload, each in a process of its own; ``left`` is brought up to date with what they leave here."""
     pickled = pickle_all(payloads)
     inbox: queue.Queue[tuple[int, bytes, bytes]] = queue.Queue()
     children: list[Child] = []
@@ -225,8 +258,9 @@ def run_processes(
         for rank, payload in enumerate(pickled):
             children.append(Child(rank, threads, inbox))
             task = {"rank": rank, "size": len(pickled), "function": function, "scratch": scratch}
-            children[rank].begin({**task, "threads": threads, "deadline": deadline}, payload)
-        return Gang(children, inbox, on_report).run(deadline)
+            more = {"threads": threads, "deadline": deadline, "leaves": left is not None}
+            children[rank].begin({**task, **more}, payload)
+        return Gang(children, inbox, on_report, left).run(deadline)
     finally:
         for child in children:
             child.end()
