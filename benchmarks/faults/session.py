@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from dsgd.errors import DSGDError
+from dsgd.errors import DSGDError, WorkerLost
 
 from . import injuries
 from .drivers import kill_drivers
@@ -140,7 +140,9 @@ class Disturbance:
             seen = [moment for moment in self._warned.times if hit["at"] <= moment <= until]
             hit["outcome"] = "went on, with a warning" if seen else "went on"
             if following is None and error is not None:
-                hit["outcome"] = f"`{type(error).__name__}`, begun again"
+                # A RankLost is what estimators begin again after by themselves; these fits are begun again by this program.
+                name = WorkerLost.__name__ if isinstance(error, WorkerLost) else type(error).__name__
+                hit["outcome"] = f"`{name}`, begun again"
                 hit["said"] = str(error)[:300]
                 seen = [*seen, ended]
             hit["detect"] = min(seen) - hit["at"] if seen else None
