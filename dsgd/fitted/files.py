@@ -15,19 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..data.spec import FeatureSpec
-from ..errors import CheckpointError, ConfigError, DSGDError
-from ..foreign import read_object
-from ..losses import make_loss
+from ..errors import CheckpointError, ConfigError
 from . import weights
+from .header import SHARDED, classes_of, fields_of, header_of, read_header, spec_of
 from .model import LinearModel
 from .place import HEADER, Place
 from .shards.record import Shards
 from .shards.stored import StoredModel, all_but_weights
-
-# Version 2 has its weights in shards: see dsgd.fitted.shards.
-FORMAT, VERSION, SHARDED = "dsgd-model", 1, 2
-_CLASS_TYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_, "string": np.str_}
-_KINDS = {"i": "int", "u": "int", "f": "float", "b": "bool", "U": "string"}
 
 
 def save(model: LinearModel, path: Any, *, overwrite: bool = False, beside: Mapping[str, bytes] | None = None) -> None:
@@ -97,7 +91,7 @@ def _content(model: LinearModel, mark: str = "") -> tuple[dict[str, bytes], byte
         files = weights.encode(model.coef, model.intercept, mark=mark)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         held = {"files": sorted(files), "shape": list(model.coef.shape), "dtype": model.coef.dtype.name}
-        described = _header(model, held | {"sha256": digests})
+        described = header_of(model, held | {"sha256": digests})
     return files, json.dumps(described, indent=1, allow_nan=False).encode()
 
 
@@ -131,9 +125,9 @@ def load(path: Any) -> LinearModel:
 def opened(path: Any) -> LinearModel:
     """Load a model, but for weights in shards: then it is a :class:`StoredModel`; parameters and errors are those of load."""
     place = Place.of(path)
-    header = _read_header(place)
+    header = read_header(place)
     try:
-        classes, spec = _classes(header), _spec(header)
+        classes, spec = classes_of(header), spec_of(header)
         shape = tuple(header["weights"]["shape"])
         expected = (1 if header["outputs"] == "single" else len(classes), spec.layout.size)  # type: ignore[arg-type]
         if shape != expected:
@@ -146,7 +140,7 @@ def opened(path: Any) -> LinearModel:
         files = {name: place.read(name) for name in names}
         _check_digests(place, files, header["weights"].get("sha256"))
         coef, intercept = weights.decode(files, shape, str(header["weights"]["dtype"]), place.uri)
-        return LinearModel(coef=coef, **_fields(header, classes, spec, intercept))
+        return LinearModel(coef=coef, **fields_of(header, classes, spec, intercept))
     except CheckpointError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -164,7 +158,7 @@ def read_beside(path: Any, name: str) -> bytes | None:
 def sharded_header(model: StoredModel) -> dict[str, Any]:
     """The header of a model in shards; a few intercepts are in it themselves."""
     held = model.shards.to_dict() | {"intercept": model.intercept.tolist()}
-    return _header(model, held) | {"format_version": SHARDED}
+    return header_of(model, held) | {"format_version": SHARDED}
 
 
 def _stored(place: Place, header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec) -> StoredModel:
@@ -172,81 +166,9 @@ def _stored(place: Place, header: dict[str, Any], classes: np.ndarray | None, sp
     intercept = np.array(header["weights"]["intercept"], np.float64).astype(shards.numbers)
     if intercept.shape != (shards.outputs,) or not np.isfinite(intercept).all():
         raise ValueError("its intercepts are not finite numbers, one an output")
-    model = StoredModel.at(place, shards, **_fields(header, classes, spec, intercept))
+    model = StoredModel.at(place, shards, **fields_of(header, classes, spec, intercept))
     model.check()
     return model
-
-
-def _header(model: LinearModel, held: dict[str, Any]) -> dict[str, Any]:
-    classes = None
-    if model.classes is not None:
-        classes = {"type": _KINDS[model.classes.dtype.kind], "values": model.classes.tolist()}
-    return {
-        "format": FORMAT,
-        "format_version": VERSION,
-        "kind": "linear",
-        "task": model.task,
-        "loss": model.loss,
-        "loss_parameters": model.loss_parameters,
-        "outputs": model.outputs,
-        "classes": classes,
-        "spec": model.spec.to_dict(),
-        "weights": held,
-        "fit": {
-            "epochs": model.epochs,
-            "steps": model.steps,
-            "converged": model.converged,
-            "history": [{name: _plain(value) for name, value in record.items()} for record in model.history],
-        },
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A value of the history as JSON has it; numbers that are not finite, which JSON has not, become None."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _classes(header: dict[str, Any]) -> np.ndarray | None:
-    if header["classes"] is None:
-        return None
-    classes = np.array(header["classes"]["values"], _CLASS_TYPES[header["classes"]["type"]])
-    few = len(classes) < 2 or (header["outputs"] == "single" and len(classes) > 2)
-    if classes.ndim != 1 or few:
-        raise ValueError(f"its classes are of shape {classes.shape}, and its outputs {header['outputs']!r}")
-    return classes
-
-
-def _spec(header: dict[str, Any]) -> FeatureSpec:
-    if header["outputs"] not in ("single", "softmax", "ovr"):
-        raise ValueError(f"outputs is {header['outputs']!r}")
-    try:
-        make_loss(header["loss"], **header["loss_parameters"])
-        return FeatureSpec.from_dict(header["spec"])
-    except DSGDError as error:
-        raise ValueError(str(error)) from error
-
-
-def _fields(
-    header: dict[str, Any], classes: np.ndarray | None, spec: FeatureSpec, intercept: np.ndarray
-) -> dict[str, Any]:
-    """All of a model's fields but its weights."""
-    fit = header["fit"]
-    if not isinstance(fit["history"], list) or not all(isinstance(record, dict) for record in fit["history"]):
-        raise ValueError("its history is no list of epochs")
-    return {
-        "intercept": intercept,
-        "classes": classes,
-        "spec": spec,
-        "loss": header["loss"],
-        "loss_parameters": dict(header["loss_parameters"]),
-        "outputs": header["outputs"],
-        "epochs": int(fit["epochs"]),
-        "steps": int(fit["steps"]),
-        "history": tuple(fit["history"]),
-        "converged": bool(fit["converged"]),
-    }
 
 
 def _check_digests(place: Place, files: Mapping[str, bytes], digests: Any) -> None:
@@ -256,17 +178,3 @@ def _check_digests(place: Place, files: Mapping[str, bytes], digests: Any) -> No
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != digests[name]:
             raise CheckpointError(f"{place.uri}/{name} is damaged: its digest differs; save the model again")
-
-
-def _read_header(place: Place) -> dict[str, Any]:
-    header = read_object(place.read(HEADER), f"{place.uri}/{HEADER}", CheckpointError)
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"{place.uri}/{HEADER} is not of a model of dsgd: its format is not {FORMAT!r}")
-    if header.get("format_version") not in (VERSION, SHARDED):
-        raise CheckpointError(
-            f"{place.uri} has format_version {header.get('format_version')!r} and this version of dsgd reads {VERSION} and "
-            f"{SHARDED}; load it with the version that saved it"
-        )
-    if header.get("kind") != "linear":
-        raise CheckpointError(f"{place.uri} holds a model of kind {header.get('kind')!r}; this version reads 'linear'")
-    return header

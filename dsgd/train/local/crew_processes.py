@@ -15,7 +15,7 @@ from .. import crew
 from ..rank import Failure
 from . import frames
 from .board import LocalBoard
-from .processes import Child, pickle_all
+from .spawned import Child, pickle_all
 
 
 class Members:

@@ -19,7 +19,7 @@ from typing import Any
 from ...errors import WorkerLost
 from ..rank import Failure
 from . import frames
-from .processes import Child, pickle_all
+from .spawned import Child, pickle_all
 
 # Seconds without a sign of life after which a process that has a task is lost, where the payloads do not say.
 SILENCE = 30.0

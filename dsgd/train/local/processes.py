@@ -1,149 +1,24 @@
 """A gang of ranks in processes of this machine, which stand and fall together.
 
-Each rank is ``python -m dsgd.train.local.child``: the user's script is never run again, guarded or not. Payloads go
-over private pipes and results come back over them. All processes are killed and reaped when one fails, when the driver
-is interrupted, and when the driver itself dies.
+All processes are killed and reaped when one fails, when the driver is interrupted, and when the driver itself dies.
 """
 
-import collections
 import contextlib
 import json
-import os
-import pickle
 import queue
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, NoReturn
 
-from ...errors import ConfigError, WorkerLost
-from .. import place
+from ...errors import WorkerLost
 from .. import rank as ranks
 from ..again import RankLost
-from ..rank import LOST, Failure
+from ..rank import Failure
 from . import frames
-from .board import LocalBoard
+from .spawned import Child, pickle_all
 
 # Seconds in which the cause may still arrive after a rank has said that it lost a peer.
 _GRACE = 2.0
-_TAIL_LINES = 40
-
-
-class Child:
-    """One rank's process, or one of a pool, and the threads that feed it, listen to it and relay what it prints."""
-
-    def __init__(
-        self,
-        rank: int,
-        threads: int,
-        inbox: "queue.Queue[tuple[int, bytes, bytes]]",
-        board: LocalBoard | None = None,
-        module: str = "dsgd.train.local.child",
-    ):
-        self.rank = rank
-        self._inbox = inbox
-        self._board = board
-        self._outbox: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue()
-        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(threads),
-        )
-        self._input = cast(BinaryIO, self._process.stdin)
-        self._output = cast(BinaryIO, self._process.stdout)
-        self._errors = cast(BinaryIO, self._process.stderr)
-        self._threads = [
-            threading.Thread(target=body, daemon=True, name=f"dsgd-child-{rank}")
-            for body in (self._write, self._listen, self._relay)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def begin(self, task: dict[str, Any], payload: bytes) -> None:
-        """Tell the process who it is and what to do."""
-        self.send(frames.TASK, json.dumps({**task, "path": sys.path}).encode())
-        self.send(frames.TASK, payload)
-
-    def send(self, tag: bytes, body: bytes = b"") -> None:
-        """Queue a frame; a process that does not read blocks its own writer only."""
-        self._outbox.put((tag, body))
-
-    def _write(self) -> None:
-        try:
-            while (frame := self._outbox.get()) is not None:
-                frames.write(self._input, *frame)
-        except OSError:
-            return  # It is gone: the listener reads the end of its output and tells the driver.
-
-    def _listen(self) -> None:
-        while (frame := frames.read(self._output)) is not None:
-            if not self._answer(*frame):
-                self._inbox.put((self.rank, *frame))
-        self._inbox.put((self.rank, b"", b""))
-
-    def _answer(self, tag: bytes, body: bytes) -> bool:
-        """Serve the board here, so that nobody waits for what the driver has to do; tell whether that was it."""
-        if self._board is None or tag not in (frames.POST, frames.READ):
-            return False
-        with contextlib.suppress(WorkerLost):  # The crew is over: this process is about to be killed.
-            if tag == frames.POST:
-                name, value = frames.unpack(body)
-                self._board.post(name.decode(), value)
-            else:
-                found = self._board.read(body.decode())
-                self.send(frames.NO_WORD if found is None else frames.WORD, found or b"")
-        return True
-
-    def _relay(self) -> None:
-        for line in self._errors:
-            text = line.decode(errors="replace")
-            self._tail.append(text)
-            sys.stderr.write(text)
-
-    def post_mortem(self) -> Failure:
-        """Describe a process that ended without a result."""
-        return Failure(self.rank, LOST, f"rank {self.rank} {self.how_it_ended()}")
-
-    def how_it_ended(self) -> str:
-        """The rest of a sentence about a process that ended without a result."""
-        try:
-            code = self._process.wait(timeout=_GRACE)
-        except subprocess.TimeoutExpired:
-            return "closed its output before it had a result"
-        self._threads[-1].join(timeout=_GRACE)
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
-        hint = "; the system may have run out of memory" if code == -9 else ""
-        printed = "".join(self._tail).strip()
-        said = f". It last printed:\n{printed}" if printed else ""
-        return f"{how} before it had a result{hint}{said}"
-
-    def kill(self) -> None:
-        """Kill the process, whose end its listener then tells."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Kill the process if it lives, and reap it."""
-        self._process.kill()
-        self._process.wait()
-        self._outbox.put(None)
-        for thread in self._threads:
-            thread.join(timeout=_GRACE)
-        for stream in (self._output, self._errors, self._input):
-            # Closing the input flushes what the dead process did not read.
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-
-
-def _environment(threads: int) -> dict[str, str]:
-    package = str(Path(sys.modules["dsgd"].__file__ or "").resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, **place.thread_environment(threads), "PYTHONPATH": path}
 
 
 class Gang:
@@ -231,13 +106,6 @@ class Gang:
             self._gathered.clear()
             for child in self.children:
                 child.send(frames.GATHERED, everything)
-
-
-def pickle_all(payloads: Sequence[Any]) -> list[bytes]:
-    """Return the payloads as they travel to processes; ConfigError where none can be started."""
-    if not sys.executable:
-        raise ConfigError("this Python has no executable to start processes with; use LocalEngine(processes=False)")
-    return [pickle.dumps(payload, protocol=5) for payload in payloads]
 
 
 def run_processes(
