@@ -20,7 +20,7 @@ def list_files(path: Any, filesystem: pafs.FileSystem | None = None) -> tuple[pa
     ----------
     path : str, os.PathLike, or an iterable of them
         Directories are searched through, leaving out names that begin with "_" or "."; ``*``, ``?`` and ``[...]`` are wild,
-        but that in a URI a question mark begins what it says of the filesystem.
+        but that in a URI, ``file://`` apart, a question mark begins what it says of the filesystem.
     filesystem : pyarrow.fs.FileSystem, optional
         An fsspec filesystem is wrapped. By default URIs choose theirs and other paths are local.
 
@@ -69,7 +69,7 @@ def _filesystem(path: str, filesystem) -> tuple[pafs.FileSystem, str]:
         return pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
     # What a URI says after a question mark is about the filesystem. It may not hold the characters of a glob either, so that
     # the filesystem is found from the part before them.
-    address, mark, options = path.partition("?")
+    address, mark, options = (path, "", "") if path.startswith("file:") else path.partition("?")
     fixed = _fixed_part(address) if any(character in address for character in _WILD) else address
     try:
         system, plain = pafs.FileSystem.from_uri(fixed + mark + options)

@@ -72,15 +72,18 @@ def _save_in_place(place: Place, model: LinearModel, beside: dict[str, bytes]) -
         raise ConfigError(f"{place.uri} is where the model has its weights; name another place")
     files, header = _content(model, f"-{uuid.uuid4().hex[:8]}")
     names = {shard.file for shard in model.shards.parts} if isinstance(model, StoredModel) else set(files)
-    new = {name for name in names if not place.exists(f"{place.path}/{name}")}
+    before = place.files()
+    replaced = {name: place.content(name) for name in beside if name in before}
     try:
         _write(place, place.path, files, model)
+        place.write(place.path, beside)
+        place.write(place.path, {HEADER: header})
     except BaseException:
-        place.remove_files(new.__contains__)
+        place.remove_files({*names, *beside} - before)
+        place.write(place.path, replaced)
         raise
-    place.write(place.path, beside)
-    place.write(place.path, {HEADER: header})
-    place.remove_files(lambda path: path not in {HEADER, *names, *beside})
+    # Not what another save has written meanwhile.
+    place.remove_files(before - {HEADER, *names, *beside})
 
 
 def _content(model: LinearModel, mark: str = "") -> tuple[dict[str, bytes], bytes]:

@@ -4,10 +4,10 @@ A directory that is written beside its place and renamed appears whole; what it 
 fails.
 """
 
-import contextlib
+import logging
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from ..errors import CheckpointError, ConfigError
 
+_log = logging.getLogger(__name__)
 HEADER = "model.json"
 # Where a rename is a copy of every byte, and not atomic.
 _OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -48,8 +49,8 @@ class Place:
 
     @property
     def taken(self) -> bool:
-        """Whether there is anything."""
-        return self.exists(self.path)
+        """Whether there is anything; in an object store a file, as it may keep the mark of a directory whose files are gone."""
+        return self.exists(self.path) if self.renames else bool(self.files())
 
     @property
     def holds_model(self) -> bool:
@@ -111,13 +112,23 @@ class Place:
         if replaced:
             self.remove(aside)
 
-    def remove_files(self, unwanted: Callable[[str], bool]) -> None:
-        """Delete the files of this directory of whose path inside it ``unwanted`` is true, as far as they are still there."""
+    def files(self) -> set[str]:
+        """The files of this directory, by their path inside it; "" is a file in its place."""
+        if self.filesystem.get_file_info(self.path).is_file:
+            return {""}
         selector = fs.FileSelector(self.path, allow_not_found=True, recursive=True)
-        for info in self.filesystem.get_file_info(selector):
-            if info.type == fs.FileType.File and unwanted(info.path[len(self.path) :].strip("/")):
-                with contextlib.suppress(FileNotFoundError):
-                    self.filesystem.delete_file(info.path)
+        found = self.filesystem.get_file_info(selector)
+        return {info.path[len(self.path) :].strip("/") for info in found if info.is_file}
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """Delete files of this directory that nobody needs any more, with a warning where that cannot be."""
+        for name in names:
+            try:
+                self.filesystem.delete_file(f"{self.path}/{name}")
+            except FileNotFoundError:
+                continue
+            except (pa.ArrowException, OSError) as error:
+                _log.warning("%s/%s is of no use any more, and cannot be deleted: %s", self.uri, name, error)
 
     def remove(self, path: str) -> None:
         """Delete a directory, if it is there."""

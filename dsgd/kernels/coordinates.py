@@ -42,9 +42,10 @@ def ask_for_coordinate(j, other, params, first, second):
 def _ask_for_feature(feature, outputs, params, first, second, last):
     """Have memory fetched for the first of a feature's coordinates."""
     j = feature * outputs
-    ask_for_coordinate(j, params, params, first, second)
     if last is not None:
-        prefetch(last, j)
+        ask_for_coordinate(j, last, params, first, second)
+    else:
+        ask_for_coordinate(j, params, params, first, second)
 
 
 @inlined

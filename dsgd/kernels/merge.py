@@ -4,6 +4,9 @@ import numpy as np
 
 from .compiling import inlined, kept
 
+# Lists from which on it is quicker to look at all their heads for each index than to go through the union list by list.
+_MANY = 9
+
 
 @inlined
 def _merge_two(a_indices, a_values, b_indices, b_values, indices, values):
@@ -39,6 +42,27 @@ def _merge_two(a_indices, a_values, b_indices, b_values, indices, values):
     return count
 
 
+@inlined
+def _merge_many(indices, values, offsets, heads, union, sums):
+    """Write the sum of all lists to ``sums``, which is zero; return its length."""
+    beyond = np.int64(1) << 32
+    count = 0
+    while True:
+        lowest = beyond
+        for i in range(heads.size):
+            if heads[i] < offsets[i + 1]:
+                lowest = min(lowest, np.int64(indices[heads[i]]))
+        if lowest == beyond:
+            return count
+        union[count] = lowest
+        for i in range(heads.size):
+            if heads[i] < offsets[i + 1] and indices[heads[i]] == lowest:
+                for j in range(values.shape[1]):
+                    sums[count, j] += values[heads[i], j]
+                heads[i] += 1
+        count += 1
+
+
 @kept(nogil=True)
 def merge_sparse(indices, values, offsets):
     """Sum sparse vectors that lie one after the other.
@@ -49,7 +73,7 @@ def merge_sparse(indices, values, offsets):
         Ascending and unique within each list.
     values : ndarray of shape (m, k)
     offsets : ndarray of shape (r + 1,), int64
-        List ``i`` is ``offsets[i]:offsets[i + 1]``.
+        List ``i`` is ``offsets[i]:offsets[i + 1]``; at least one.
 
     Returns
     -------
@@ -59,6 +83,11 @@ def merge_sparse(indices, values, offsets):
         For every index the sum over the lists that have it, added in the order of the lists.
     """
     lists = offsets.shape[0] - 1
+    if lists >= _MANY:
+        union = np.empty(indices.size, np.int32)
+        sums = np.zeros((indices.size, values.shape[1]), values.dtype)
+        count = _merge_many(indices, values, offsets, offsets[:-1].copy(), union, sums)
+        return union[:count].copy(), sums[:count].copy()
     union, sums = indices[: offsets[1]].copy(), values[: offsets[1]].copy()
     for i in range(1, lists):
         own, addends = indices[offsets[i] : offsets[i + 1]], values[offsets[i] : offsets[i + 1]]

@@ -55,6 +55,8 @@ class Attempts:
 
     fits: list[Carry] = field(default_factory=list)
     count: int = 0
+    # Of the checkpoints of fits that have lost a rank: these are gone on from, whatever the user said of others'.
+    tokens: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Another attempt begins."""
@@ -75,6 +77,12 @@ def carry() -> Carry | None:
     """What the fit that begins now is handed by the attempts before; None where it is not begun again."""
     attempts = _ATTEMPTS.get()
     return None if attempts is None else attempts.next_fit()
+
+
+def tokens() -> set[str]:
+    """Tokens of the checkpoints that attempts before have made; what is added is known to those that follow."""
+    attempts = _ATTEMPTS.get()
+    return set() if attempts is None else attempts.tokens
 
 
 class RankLost(WorkerLost):

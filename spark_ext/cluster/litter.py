@@ -38,26 +38,27 @@ class Litter:
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, session: Session):
-        self._session = session
+        self._session, self._key = session, session.key()
         self._left: list[str] = []
 
     def suspect(self, *names: str) -> None:
         """Have these removed by the next sweep, and by that of the application's next fit."""
-        self._left += names
+        self._left = list(dict.fromkeys([*self._left, *names]))
 
     def sweep(self, names: Sequence[str], title: str) -> None:
         """Remove what fits of these names have left, and suspects; nothing is done where there are none."""
-        key = self._session.key()
         with self._lock:
-            before = self._suspects.pop(key, [])
-            if self._left:
-                self._suspects[key] = self._left
-        found, self._left = [*names, *self._left, *before], []
-        if found:
-            self.remove(found, title)
+            before = self._suspects.pop(self._key, [])
+        left, self._left = self._left, []
+        found = [*names, *left, *before]
+        if not found:
+            return
+        still = left if self.remove(found, title) else found
+        with self._lock:
+            self._suspects.setdefault(self._key, []).extend(still)
 
-    def remove(self, names: Sequence[str], title: str) -> None:
-        """Remove directories by their fits' names now."""
+    def remove(self, names: Sequence[str], title: str) -> bool:
+        """Remove directories by their fits' names now; whether tasks have got there."""
         try:
             slots = self._session.slots()
             sweep = functools.partial(worker.sweep, names)
@@ -65,3 +66,5 @@ class Litter:
             self._session.collect(tasks(self._session, slots).mapInArrow(sweep, cells.SPARK), job)
         except Exception as error:  # No slots, or the application goes down; its local directories go with it.
             _log.debug("could not sweep: %s", error)
+            return False
+        return True

@@ -16,6 +16,10 @@ from pyarrow import fs
 
 import dsgd
 from dsgd import CheckpointError, ConfigError
+from dsgd.fitted.files import read_beside, save
+from dsgd.fitted.place import Place
+from dsgd.fitted.shards.saving import Saving
+from dsgd.train.again import RankLost
 from dsgd.train.checkpoints import keeper
 from pipelines.cli import main
 
@@ -125,6 +129,59 @@ def test_a_model_that_is_not_replaced_stays(bucket, rows, monkeypatch):
     np.testing.assert_array_equal(dsgd.load(f"{bucket}/model").coef, old.coef_)
 
 
+def failing_at(name):
+    """Stands in the place of ``Place.write``: no file of this name can be written."""
+    write = Place.write
+
+    def fail(place, directory, files):
+        if name in files:
+            raise OSError("the store has gone")
+        write(place, directory, files)
+
+    return fail
+
+
+def test_a_first_save_that_fails_leaves_the_place_free(bucket, rows, monkeypatch):
+    model = fitted(rows)
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "write", failing_at("model.json"))
+        with pytest.raises(OSError, match="the store has gone"):
+            model.save(f"{bucket}/model")
+    assert not keys("model")
+    model.save(f"{bucket}/model")
+    np.testing.assert_array_equal(dsgd.load(f"{bucket}/model").coef, model.coef_)
+
+
+def test_what_lies_beside_a_model_is_its_own_until_there_is_another(bucket, rows, monkeypatch):
+    old, new = fitted(rows).model_, fitted(rows, max_iter=3).model_
+    save(old, f"{bucket}/model", beside={"job.json": b"old"})
+    before = keys("model/")
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "write", failing_at("model.json"))
+        with pytest.raises(OSError, match="the store has gone"):
+            save(new, f"{bucket}/model", overwrite=True, beside={"job.json": b"new", "more.json": b"new"})
+    assert keys("model/") == before
+    assert read_beside(f"{bucket}/model", "job.json") == b"old"
+    np.testing.assert_array_equal(dsgd.load(f"{bucket}/model").coef, old.coef)
+
+
+def test_ranks_that_are_lost_save_at_the_same_place_again(bucket, rows, monkeypatch, caplog):
+    """What the first attempt has left there is not taken for somebody else's."""
+    finish, lost = Saving.finish, []
+
+    def lose(saving, header):
+        if not lost:
+            lost.append(1)
+            raise RankLost("rank 1 was killed")
+        finish(saving, header)
+
+    monkeypatch.setattr(Saving, "finish", lose)
+    model = fitted(rows, mode=dsgd.Columns(save_to=f"{bucket}/wide"), n_workers=2)
+    assert "begins again" in caplog.text
+    assert len(keys("wide/")) == 3
+    np.testing.assert_array_equal(dsgd.load(f"{bucket}/wide").coef, model.coef_)
+
+
 def test_a_changed_byte_of_a_model(bucket, rows):
     fitted(rows).save(f"{bucket}/model")
     (key,) = keys("model/weights")
@@ -149,7 +206,7 @@ def interrupt_after(monkeypatch, saves):
 
 
 @pytest.mark.parametrize("mode", [dsgd.Sync(), dsgd.Columns()], ids=["sync", "columns"])
-def test_an_interrupted_fit_goes_on(bucket, mode, monkeypatch):
+def test_an_interrupted_fit_goes_on(bucket, mode, monkeypatch, caplog):
     def fit(checkpoint):
         options = {"mode": mode, "n_workers": 2, "max_iter": 5, "checkpoint": checkpoint}
         return dsgd.SGDClassifier(**OPTIONS | options).fit(table(), "late")
@@ -160,7 +217,9 @@ def test_an_interrupted_fit_goes_on(bucket, mode, monkeypatch):
         with pytest.raises((Interrupted, dsgd.WorkerLost)):
             fit(checkpoint)
     assert any(key.endswith("header.json") for key in keys("fits/late/"))
-    resumed = fit(checkpoint)
+    with caplog.at_level(logging.INFO):
+        resumed = fit(checkpoint)
+    assert "goes on" in caplog.text
     np.testing.assert_array_equal(resumed.coef_, whole.coef_)
     assert not keys("fits/late")
 
@@ -193,7 +252,7 @@ def test_the_command_line(bucket, rows):
 
 
 def test_no_such_bucket(bucket):
-    with pytest.raises(dsgd.DSGDError, match="nowhere"):
+    with pytest.raises(dsgd.DSGDError, match=r"no file or directory .*nowhere"):
         fitted("s3://nowhere/rows")
-    with pytest.raises(ConfigError, match="nowhere"):
+    with pytest.raises(ConfigError, match=r"nowhere.*cannot be"):
         dsgd.SGDClassifier(checkpoint="s3://nowhere/fit", **OPTIONS).fit(table(), "late")

@@ -23,7 +23,7 @@ from dsgd import (
 )
 from dsgd.data.sources import as_dataset
 from dsgd.train import stepwise
-from dsgd.train.again import RankLost, refuse_least
+from dsgd.train.again import RankLost, again, refuse_least
 from dsgd.train.checkpoints import beginning, folder, keeper
 from dsgd.train.checkpoints.replay import LoggedField
 from dsgd.train.checkpoints.weights import Held, carried
@@ -219,10 +219,27 @@ def test_a_rank_that_is_lost_keeps_the_drawn_seed(random_state, tmp_path, monkey
         raise Interrupted
 
     monkeypatch.setattr("dsgd.estimators.base.fit", fit)
-    for error in (RankLost, Interrupted):
-        with pytest.raises(error):
-            model.fit(TABLE, "y")
+    # As a cluster's face, which begins all of it again.
+    monkeypatch.setattr("dsgd.estimators.base._begun_again", lambda engine, name, attempt: attempt())
+    with pytest.raises(Interrupted):
+        again(lambda: model.fit(TABLE, "y"), "the fit", lambda: True)
     assert seeds[0] == seeds[1]
+
+
+def test_what_a_lost_fit_has_left_is_nothing_to_the_next_that_begins_anew(tmp_path, monkeypatch):
+    checkpoint = every(tmp_path / "fit", resume=False)
+
+    def lost(dataset, config, engine, **more):
+        with beginning.checkpointed(dataset, config, None, None):
+            raise RankLost("a rank has gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dsgd.estimators.base.fit", lost)
+        with pytest.raises(WorkerLost, match="last of 4 attempts"):
+            SGDClassifier(**STEPS, checkpoint=checkpoint).fit(TABLE, "y")
+    assert (tmp_path / "fit" / "fit.json").exists()
+    # Another fit, which could not go on from there.
+    SGDClassifier(**STEPS | {"alpha": 0.5}, checkpoint=checkpoint).fit(TABLE, "y")
 
 
 def test_rows_held_out_by_a_drawn_seed_are_held_out_again(tmp_path, monkeypatch):

@@ -54,6 +54,7 @@ class Saving:
         self._there = Place(self.place.filesystem, self.place.path + end, uri.rstrip("/") + end + mark + options)
         self._target = Target.new(self._there.uri)
         self.keep = Keep("dsgd.fitted.shards.writing:ShardWriter", self._target)
+        self._before = self.place.files() if self._in_place else set()
         self._finished = False
 
     def __enter__(self) -> "Saving":
@@ -68,7 +69,8 @@ class Saving:
         if self._finished:
             return
         if self._in_place:
-            self._remove_files(own=True)
+            mark = f"weights-{self._target.model[:8]}-"
+            self.place.remove_files(name for name in self.place.files() if name.startswith(mark))
         else:
             self.place.remove(self._there.path)
 
@@ -103,13 +105,4 @@ class Saving:
             self.place.swap(self._there.path)
         self._finished = True
         if self._in_place:
-            self._remove_files(own=False)
-
-    def _remove_files(self, own: bool) -> None:
-        """Delete this model's files, or those of the one that it has replaced."""
-        mark = f"weights-{self._target.model[:8]}-"
-
-        def ours(path: str) -> bool:
-            return path.rpartition("/")[2].startswith(mark)
-
-        self.place.remove_files(ours if own else lambda path: not ours(path) and path != HEADER)
+            self.place.remove_files(self._before - {HEADER})

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...data.dataset import Dataset
 from ...errors import CheckpointError, ConfigError
-from ..again import Carry, RankLost
+from ..again import Carry, RankLost, tokens
 from ..config import FitConfig, TrainedLinear
 from .folder import Folder
 from .identity import identity_of, refuse_other
@@ -21,9 +21,6 @@ from .settings import Checkpoint
 _log = logging.getLogger(__name__)
 # Seconds between two epochs at least, whose state is left with the driver.
 _CARRIED = 2.0
-# Fits of this process that have lost a rank: if they begin again, it is from their own checkpoints, whatever the user said of
-# others'.
-_TO_GO_ON: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -53,7 +50,7 @@ def checkpointed(
     try:
         yield orders
     except RankLost:
-        _TO_GO_ON.add(orders.token)
+        tokens().add(orders.token)
         raise
     try:
         # Another beginning of the same fit, which has taken the directory over, has its own there.
@@ -74,7 +71,7 @@ def carried_on(config: FitConfig, carry: Carry) -> tuple[FitConfig, Orders]:
 def _owner(folder: Folder, settings: Checkpoint) -> dict[str, Any] | None:
     """Whose the checkpoints are; those that are not to be gone on from are removed first."""
     owner = folder.owner()
-    if settings.resume or (owner or {}).get("token") in _TO_GO_ON:
+    if settings.resume or (owner or {}).get("token") in tokens():
         return owner
     folder.clear()  # If what is there is not a fit's, the owner has been refused.
     return folder.owner()
@@ -86,10 +83,10 @@ def seed_of_earlier(settings: Checkpoint | None, drawn: bool = True) -> int | No
     One with a generator of its own (``drawn=False``) does so only where this process has lost a rank of it: it draws the same
     number in another process, and another one the second time in this.
     """
-    if settings is None or not ((settings.resume and drawn) or _TO_GO_ON):
+    if settings is None or not ((settings.resume and drawn) or tokens()):
         return None
     owner = Folder(settings.path).owner()
-    if not (settings.resume and drawn) and (owner or {}).get("token") not in _TO_GO_ON:
+    if not (settings.resume and drawn) and (owner or {}).get("token") not in tokens():
         return None
     identity = None if owner is None else owner.get("identity")
     seed = identity.get("seed") if isinstance(identity, dict) else None

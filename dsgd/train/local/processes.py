@@ -24,15 +24,8 @@ _GRACE = 2.0
 class Gang:
     """The driver's view of the ranks: who has started, who waits in an all-gather, who has ended."""
 
-    def __init__(
-        self,
-        children: list[Child],
-        inbox: queue.Queue,
-        on_report: Callable[[dict], None],
-        left: dict[str, bytes] | None = None,
-    ):
+    def __init__(self, children: list[Child], inbox: queue.Queue, on_report: Callable[[dict], None]):
         self.children = children
-        self._left = left
         self._inbox = inbox
         self._on_report = on_report
         self._started: set[int] = set()
@@ -58,16 +51,23 @@ class Gang:
         return [self._results[rank] for rank in range(len(self.children))]
 
     def _raise(self) -> NoReturn:
-        """Raise the first cause, once what the other ranks have left is here, too: RankLost if all there is is a death."""
+        """Raise the first cause, once all that the ranks have said is here: RankLost if there is no cause but a rank's end."""
+        for child in self.children:
+            child.kill()
+        for child in self.children:
+            child.heard_out()
         with contextlib.suppress(queue.Empty):
             while True:
-                rank, tag, body = self._inbox.get_nowait()
-                if tag in (frames.LEAVE, frames.REMOVE):
-                    self._handle(rank, tag, body)
+                _, tag, body = self._inbox.get_nowait()
+                if tag == frames.REPORT:
+                    self._on_report(json.loads(body))
+                elif tag == frames.FAILURE:
+                    self._failures.append(Failure.from_json(body))
         try:
             ranks.raise_first(self._failures)
         except WorkerLost as error:
-            if all(failure.severity > 0 for failure in self._failures):
+            # A rank that has ended before it had begun does so again.
+            if all(failure.severity > 0 and failure.rank in self._started for failure in self._failures):
                 raise RankLost(str(error)) from error.__cause__
             raise
 
@@ -86,18 +86,8 @@ class Gang:
             self._failures.append(Failure.from_json(body))
         elif tag == frames.GATHER:
             self._gather(rank, body)
-        elif tag in (frames.LEAVE, frames.REMOVE):
-            self._keep(tag, *frames.unpack(body))
         elif rank not in self._results and all(failure.rank != rank for failure in self._failures):
             self._failures.append(self.children[rank].post_mortem())
-
-    def _keep(self, tag: bytes, name: bytes, data: bytes) -> None:
-        assert self._left is not None
-        self._left.pop(
-            name.decode(), None
-        )  # A name's latest file is the last in the order, as the latest that was left.
-        if tag == frames.LEAVE:
-            self._left[name.decode()] = data
 
     def _gather(self, rank: int, payload: bytes) -> None:
         self._gathered[rank] = payload
@@ -124,11 +114,11 @@ def run_processes(
     children: list[Child] = []
     try:
         for rank, payload in enumerate(pickled):
-            children.append(Child(rank, threads, inbox))
+            children.append(Child(rank, threads, inbox, left=left))
             task = {"rank": rank, "size": len(pickled), "function": function, "scratch": scratch}
             more = {"threads": threads, "deadline": deadline, "leaves": left is not None}
             children[rank].begin({**task, **more}, payload)
-        return Gang(children, inbox, on_report, left).run(deadline)
+        return Gang(children, inbox, on_report).run(deadline)
     finally:
         for child in children:
             child.end()

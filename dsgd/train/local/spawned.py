@@ -45,8 +45,10 @@ class Child:
         inbox: "queue.Queue[tuple[int, bytes, bytes]]",
         board: LocalBoard | None = None,
         module: str = "dsgd.train.local.child",
+        left: dict[str, bytes] | None = None,
     ):
         self.rank = rank
+        self._left = left
         self._inbox = inbox
         self._board = board
         self._outbox: queue.Queue[tuple[bytes, bytes] | None] = queue.Queue()
@@ -65,6 +67,7 @@ class Child:
             threading.Thread(target=body, daemon=True, name=f"dsgd-child-{rank}")
             for body in (self._write, self._listen, self._relay)
         ]
+        self._listener = self._threads[1]
         for thread in self._threads:
             thread.start()
 
@@ -91,7 +94,16 @@ class Child:
         self._inbox.put((self.rank, b"", b""))
 
     def _answer(self, tag: bytes, body: bytes) -> bool:
-        """Serve the board here, so that nobody waits for what the driver has to do; tell whether that was it."""
+        """Take what is left with the driver, and serve the board, here: neither is to wait for what the driver has to do.
+
+        Returns whether that was it.
+        """
+        if self._left is not None and tag in (frames.LEAVE, frames.REMOVE):
+            name, data = frames.unpack(body)
+            self._left.pop(name.decode(), None)  # Files lie in the order in which they were left last.
+            if tag == frames.LEAVE:
+                self._left[name.decode()] = data
+            return True
         if self._board is None or tag not in (frames.POST, frames.READ):
             return False
         with contextlib.suppress(WorkerLost):  # The crew is over: this process is about to be killed.
@@ -129,6 +141,10 @@ class Child:
     def kill(self) -> None:
         """Kill the process, whose end its listener then tells."""
         self._process.kill()
+
+    def heard_out(self) -> None:
+        """Wait, a moment at most, until all that the process has said is here."""
+        self._listener.join(timeout=_GRACE)
 
     def end(self) -> None:
         """Kill the process if it lives, and reap it."""
