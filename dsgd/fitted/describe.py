@@ -5,6 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..display import Table
+from ..foreign import is_number
 from .coefficients import as_table, coefficient_rows
 
 if TYPE_CHECKING:
@@ -71,8 +72,10 @@ def _facts(model: "LinearModel") -> str:
     ]
     if model.epochs:
         facts.append(_counted(model.epochs, "epoch"))
-    if model.history:
-        facts.append(f"objective {model.history[-1]['objective']:.6g}")
+    # Of a model from a file it may be anything: what was not finite is None there.
+    objective = model.history[-1].get("objective") if model.history else None
+    if is_number(objective):
+        facts.append(f"objective {objective:.6g}")
     return ", ".join(facts)
 
 

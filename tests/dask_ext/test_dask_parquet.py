@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import dask
 import dask.dataframe as dd
 
 import dask_ext
@@ -55,8 +56,15 @@ KNOWN = {
 }
 
 
+@pytest.fixture
+def here():
+    """Dask computes in this thread: a client of another test that has been closed may be its default still."""
+    with dask.config.set(scheduler="sync"):
+        yield
+
+
 @pytest.mark.parametrize("case", KNOWN)
-def test_the_rows_are_those_that_dask_computes(frame, case):
+def test_the_rows_are_those_that_dask_computes(frame, case, here):
     X, y, weight = KNOWN[case](frame)
     dataset = recognised(X, {"label": y, "weight": weight, "offset": None}, {**FEATURES, "missing": "mean"})
     assert isinstance(dataset, ParquetDataset)
