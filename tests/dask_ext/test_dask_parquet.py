@@ -108,7 +108,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("case", UNKNOWN)
-def test_everything_else_is_left_to_dask(frame, case):
+def test_everything_else_is_left_to_dask(frame, case, here):
     X, y = UNKNOWN[case](frame)
     assert recognised(X, {"label": y, "weight": None, "offset": None}, FEATURES) is None
 

@@ -196,7 +196,7 @@ def told_of_checkpoint(caplog):
     return [message for message in caplog.messages if "or its newest checkpoint" in message]
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.xdist_group("nannies")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("mode", [Sync(topology="ring"), Columns()], ids=["ring", "columns"])
@@ -224,7 +224,7 @@ def kill_and_wait(client, victim):
     assert address not in client.nthreads()
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(200)
 @pytest.mark.xdist_group("nannies")
 def test_a_dask_worker_that_is_killed_before_its_rank_begins(rows, nannies, tmp_path, caplog, monkeypatch):
     from dask_ext import engine
@@ -246,7 +246,7 @@ def test_a_dask_worker_that_is_killed_before_its_rank_begins(rows, nannies, tmp_
     assert model.n_iter_ == 3
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(200)
 @pytest.mark.xdist_group("nannies")
 def test_a_dask_worker_that_is_killed_before_its_result_has_travelled(rows, nannies, tmp_path, caplog, monkeypatch):
     _, client = nannies
@@ -267,7 +267,7 @@ def test_a_dask_worker_that_is_killed_before_its_result_has_travelled(rows, nann
     assert model.n_iter_ == 3
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(200)
 @pytest.mark.xdist_group("nannies")
 def test_a_dask_worker_that_is_killed_while_it_is_sent_data(nannies):
     """Frozen first, so that it dies in the middle; data that are large go to workers apart from the tasks."""
@@ -295,7 +295,7 @@ async def stay_away():
     """Stands in the place of a Nanny's start of a worker."""
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.xdist_group("nannies")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_dask_fit_goes_on_with_one_worker_if_the_other_stays_away(rows, nannies, tmp_path, caplog, monkeypatch):
