@@ -28,6 +28,7 @@ import dsgd
 # of what may come in addition: pools of threads and connections fill up, and what a fit leaves behind comes with every one.
 _WARM_UP, _PART, _NOISE_BYTES, _NOISE, _SELDOM = 2, 3, 24 << 20, 0.05, 10
 _ROWS = 20_000
+_POOLED = ("files", "threads")
 COUNTED = ("files", "threads", "left", "shared")
 Fit = Callable[[], Any]
 
@@ -186,7 +187,8 @@ def grown(rounds: list[dict[str, float]]) -> list[str]:
     for name in COUNTED:
         before, after = max(r[name] for r in first), min(r[name] for r in last)
         # The least of the last rounds: a thread that is just about to end is no leak.
-        if after > before + len(judged) // _SELDOM:
+        pooled = len(judged) // _SELDOM if name in _POOLED else 0
+        if after > before + pooled:
             found.append(f"{name}: {before} at first, {max(r[name] for r in last)} in the end")
     before, after = (float(np.median([r["rss"] for r in part])) for part in (first, last))
     if after > before * (1 + _NOISE) + _NOISE_BYTES:

@@ -69,7 +69,7 @@ class SparseStep:
         listed.sort()
         touched = listed[: distinct(listed)]
         dense = problem.layout.dense
-        indices = np.concatenate([self._always[:dense], touched, self._always[dense:]]).astype(np.int32)
+        indices = np.concatenate([self._always[:dense], touched, self._always[dense:]])
         values = np.empty((len(indices), problem.outputs), problem.dtype)
         take_listed(work.gradient, indices, problem.outputs, values)
         return indices, values[:, 0] if problem.outputs == 1 else values

@@ -160,8 +160,7 @@ class SparkEngine:
                 letters.deliver()
                 # A rank that was killed has not tidied up; one whose executor was may still write, so once more in the end.
                 names = [fit, *([self.feed.name] if self.feed is not None else [])]
-                self._litter.suspect(*names)
-                self._litter.remove(names, self.title)
+                self._sweep(*names)
                 raise
             return ranks.results(letters.last(of_rows(outcomes)))
 
@@ -191,9 +190,10 @@ class SparkEngine:
             muster = Muster(session, self.title, uuid.uuid4().hex, function, payloads, servers, kept)
             return muster.run(self._listening, deadline, on_report, restarts, self._sweep)
 
-    def _sweep(self, name: str) -> None:
-        self._litter.suspect(name)
-        self._litter.remove([name], self.title)
+    def _sweep(self, *names: str) -> None:
+        """Remove what a lost fit has left, now and in the end."""
+        self._litter.suspect(*names)
+        self._litter.remove(names, self.title)
 
     def aggregate(self, function: str, payloads: Sequence[Any], combine: str, *, depth: int | None = None) -> bytes:
         """Fold the results of all payloads; see :meth:`dsgd.train.engine.Engine.aggregate`.

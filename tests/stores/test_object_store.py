@@ -20,14 +20,11 @@ from dsgd.fitted.files import read_beside, save
 from dsgd.fitted.place import Place
 from dsgd.fitted.shards.saving import Saving
 from dsgd.train.again import RankLost
-from dsgd.train.checkpoints import keeper
 from pipelines.cli import main
 
+from ..interruptions import Interrupted, interrupt_after
+
 OPTIONS = {"optimizer": "adagrad", "random_state": 0, "batch_size": 64, "tol": None}
-
-
-class Interrupted(Exception):
-    """Stands for the death of the driver."""
 
 
 @pytest.fixture(scope="module")
@@ -191,18 +188,6 @@ def test_a_changed_byte_of_a_model(bucket, rows):
     item.put(Body=bytes(content))
     with pytest.raises(CheckpointError, match=r"weights.*digest differs"):
         dsgd.load(f"{bucket}/model")
-
-
-def interrupt_after(monkeypatch, saves):
-    original, count = keeper.Keeper.save, {}
-
-    def save(self, *arguments):
-        original(self, *arguments)
-        count[self._rank] = count.get(self._rank, 0) + 1
-        if count[self._rank] == saves:
-            raise Interrupted
-
-    monkeypatch.setattr(keeper.Keeper, "save", save)
 
 
 @pytest.mark.parametrize("mode", [dsgd.Sync(), dsgd.Columns()], ids=["sync", "columns"])

@@ -30,9 +30,7 @@ from dsgd.train.checkpoints.weights import Held, carried
 from dsgd.train.config import FitConfig
 from pipelines import cli
 
-
-class Interrupted(Exception):
-    """Stands for the death of the driver, or of everything."""
+from ..interruptions import Interrupted, interrupt_after
 
 
 def table(rows=2000, seed=0):
@@ -59,16 +57,8 @@ def every(place, steps=20, **more):
 
 def interrupted(monkeypatch, fit, saves=2):
     """Have every rank die after so many checkpoints."""
-    original, count = keeper.Keeper.save, {}
-
-    def save(self, *arguments):
-        original(self, *arguments)
-        count[self._rank] = count.get(self._rank, 0) + 1
-        if count[self._rank] == saves:
-            raise Interrupted
-
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.Keeper, "save", save)
+        interrupt_after(patch, saves)
         with pytest.raises((Interrupted, WorkerLost)):
             fit()
 

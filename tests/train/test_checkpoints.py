@@ -29,9 +29,7 @@ from dsgd import (
 from dsgd.train.checkpoints import keeper
 from dsgd.train.checkpoints.folder import digest_of
 
-
-class Interrupted(Exception):
-    """Stands for the death of the driver, or of everything."""
+from ..interruptions import Interrupted, interrupt_after
 
 
 def table(rows=3000, seed=0):
@@ -55,19 +53,6 @@ def fitted(estimator, label="y"):
 
 def weights(model):
     return np.append(model.coef_.ravel(), model.intercept_)
-
-
-def interrupt_after(monkeypatch, saves):
-    """Have every rank die after so many checkpoints."""
-    original, count = keeper.Keeper.save, {}
-
-    def save(self, *arguments):
-        original(self, *arguments)
-        count[self._rank] = count.get(self._rank, 0) + 1
-        if count[self._rank] == saves:
-            raise Interrupted
-
-    monkeypatch.setattr(keeper.Keeper, "save", save)
 
 
 CASES = {
